@@ -1,0 +1,100 @@
+"""The path of the data: read ``compose`` from top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from monai.deploy.core import Application
+
+from holoscan.schedulers import EventBasedScheduler
+from monai_app.settings import Settings
+from operators.classification import study_points
+from operators.classification_operator import ClassificationOperator
+from operators.decoding import Decoder
+from operators.dicom_seg import SegRule
+from operators.dicom_seg_operator import DicomSegOperator
+from operators.dicom_sr_operator import DicomSrOperator
+from operators.localization import BoxRule
+from operators.localization_operator import LocalizationOperator
+from operators.provenance import Provenance
+from operators.radiographs import Scope
+from operators.radiographs_operator import RadiographsOperator
+from operators.records import Bundle, SourceImage
+from operators.result_operator import ResultOperator
+from operators.segmentation import PromptRule
+from operators.segmentation_operator import SegmentationOperator
+from operators.studies_operator import StudiesOperator
+from operators.study import ReportedStudy, Study
+
+WORKER_THREADS = 3  # one decodes while one computes and one writes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stages:
+    """What the operators are built from: verified models, settings, input and output."""
+
+    settings: Settings
+    classifier: Bundle
+    segmenter: Bundle
+    provenance: Provenance
+    decoder: Decoder
+    studies: Iterator[Study[SourceImage]]
+    collect: Callable[[ReportedStudy], None]
+
+
+class OsteoMapApp(Application):
+    """Studies -> radiographs -> classification -> localization -> segmentation -> DICOM SEG -> DICOM SR -> result."""
+
+    def __init__(self, stages: Stages, *args: Any, **kwargs: Any) -> None:
+        self.stages = stages
+        super().__init__(*args, **kwargs)
+        self.scheduler(EventBasedScheduler(self, worker_thread_number=WORKER_THREADS, name="scheduler"))
+
+    def compose(self) -> None:
+        """Build the operators and chain them in order; each wire carries the images of one study."""
+        stages, settings = self.stages, self.stages.settings
+        studies = StudiesOperator(self, studies=stages.studies)
+        radiographs = RadiographsOperator(self, scope=scope(settings), decoder=stages.decoder)
+        classification = ClassificationOperator(self, bundle=stages.classifier)
+        localization = LocalizationOperator(self, rule=box_rule(settings, stages.classifier))
+        segmentation = SegmentationOperator(self, bundle=stages.segmenter, rule=PromptRule(settings.segmentation.zoom))
+        dicom_seg = DicomSegOperator(
+            self, provenance=stages.provenance, rule=SegRule(settings.dicom_seg.viewer_geometry)
+        )
+        dicom_sr = DicomSrOperator(self, provenance=stages.provenance, points=study_points(stages.classifier))
+        result = ResultOperator(self, collect=stages.collect)
+        chain = [studies, radiographs, classification, localization, segmentation, dicom_seg, dicom_sr, result]
+        for before, after in zip(chain, chain[1:], strict=False):
+            self.add_flow(before, after)
+        self.timed = {
+            "read": (studies, radiographs),
+            "classify": (classification,),
+            "localize": (localization,),
+            "segment": (segmentation,),
+            "write": (dicom_seg, dicom_sr, result),
+        }
+
+    def seconds(self) -> dict[str, float]:
+        """Return the time spent in each stage; stages overlap, so the sum may exceed the total."""
+        return {name: sum(operator.seconds for operator in operators) for name, operators in self.timed.items()}
+
+
+def scope(settings: Settings) -> Scope:
+    """Return which images are analysed."""
+    limits = settings.radiographs
+    area = int(limits.largest_megapixels * 1_000_000)
+    return Scope(frozenset(limits.body_parts), limits.secondary_capture, limits.smallest_side, area)
+
+
+def box_rule(settings: Settings, classifier: Bundle) -> BoxRule:
+    """Return how boxes are found; what the settings leave open was fitted for the bundle."""
+    fitted, chosen = classifier.metadata["localization"], settings.localization
+    return BoxRule(
+        method=chosen.boxes,
+        threshold=fitted["threshold"] if chosen.threshold is None else chosen.threshold,
+        expansion=fitted["expansion"] if chosen.expansion is None else chosen.expansion,
+        most=chosen.most,
+        fixed_side=chosen.fixed_side,
+    )

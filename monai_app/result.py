@@ -1,0 +1,139 @@
+"""The run's outcome: studies are collected as they finish; ``result.json`` and ``report.html`` are written at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from monai_app import __version__
+from operators.outputs import REPORT, RESULT, ImageSummary, StudySummary, write_atomically, write_study
+from operators.provenance import APPLICATION
+from operators.report import Page, render_foot, render_head, render_study
+from operators.study import ReportedStudy
+
+STATES = ("normal", "doubt", "abnormal", "declined", "failed")
+
+
+class RunResult:
+    """Collect what the graph hands over; holds numbers and names only, so that memory stays flat.
+
+    Parameters
+    ----------
+    output
+        The output folder.
+    page
+        What the report says of the run.
+    pictures
+        How many images the report shows with pictures.
+    studies, ignored_files
+        How many studies the input has, and how many files were not DICOM.
+    """
+
+    def __init__(self, output: Path, page: Page, pictures: int, studies: int, ignored_files: int) -> None:
+        self.output = output
+        self.page = page
+        self.ignored_files = ignored_files
+        self.studies: list[StudySummary] = []
+        self._pictures_left = pictures
+        self._parts = output / f".{REPORT}.parts"
+        output.mkdir(parents=True, exist_ok=True)
+        self._parts.write_text("", "utf-8")
+        self._progress = tqdm(total=studies, unit="study", disable=not sys.stderr.isatty())
+
+    def collect(self, reported: ReportedStudy) -> None:
+        """Write the objects of one study and its section of the report."""
+        summary = write_study(reported, self.output)
+        with self._parts.open("a", encoding="utf-8") as parts:
+            parts.write(render_study(reported, summary, self._pictures_left))
+        self._pictures_left -= min(self._pictures_left, len(reported.study.included))
+        self.studies.append(summary)
+        self._progress.update()
+
+    def add_lost(self, summary: StudySummary) -> None:
+        """Account for a study that the run did not finish."""
+        self.studies.append(summary)
+
+    def missing_files(self) -> list[str]:
+        """Return the artefacts that should exist and do not."""
+        expected = [written.file for study in self.studies for written in study.outputs]
+        return [name for name in expected if not (self.output / name).is_file()]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return the counts of ``result.json``."""
+        images = [image for study in self.studies for image in study.images]
+        states = Counter(image.state for image in images)
+        named = sum(study.study_instance_uid is not None for study in self.studies)
+        return {"studies": named, "images": len(images)} | {state: states[state] for state in STATES} | {
+            "ignored_files": self.ignored_files
+        }
+
+    def exit_code(self) -> int:
+        """Return 0, 3 or 4 for a run that came to its end (INTERFACE: exit codes)."""
+        counts = self.counts
+        if counts["images"] == 0:
+            return 4
+        return 3 if counts["failed"] else 0
+
+    def write(self, exit_code: int, seconds: Mapping[str, float]) -> None:
+        """Write the report and, last, ``result.json``."""
+        self._progress.close()
+        counts = self.counts
+
+        def write_report(file: Any) -> None:
+            file.write(render_head(self.page, counts).encode())
+            with self._parts.open("rb") as parts:
+                shutil.copyfileobj(parts, file)
+            file.write(render_foot(self.page, counts).encode())
+
+        write_atomically(self.output / REPORT, write_report)
+        self._parts.unlink(missing_ok=True)
+        text = json.dumps(self.as_json(exit_code, seconds), indent=1) + "\n"
+        write_atomically(self.output / RESULT, lambda file: file.write(text.encode()))
+
+    def as_json(self, exit_code: int, seconds: Mapping[str, float]) -> dict[str, Any]:
+        """Return what ``result.json`` holds; ``result.schema.json`` is the authority."""
+        provenance = self.page.provenance
+        return {
+            "schema_version": 1,
+            "application": {"name": APPLICATION, "version": __version__, "research_use_only": True},
+            "models": [
+                {"bundle": model.name, "version": model.version, "sha256": model.sha256}
+                for model in (provenance.classifier, provenance.segmenter)
+            ],
+            "started_at": provenance.now.isoformat(timespec="seconds"),
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "exit_code": exit_code,
+            "counts": self.counts,
+            "studies": [_study_json(study) for study in self.studies],
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        }
+
+
+def _study_json(study: StudySummary) -> dict[str, Any]:
+    return {
+        "study_instance_uid": study.study_instance_uid,
+        "folder": study.folder,
+        "state": study.state,
+        "probability": study.probability,
+        "outputs": [dataclasses.asdict(written) for written in study.outputs],
+        "images": [_image_json(image) for image in study.images],
+    }
+
+
+def _image_json(image: ImageSummary) -> dict[str, Any]:
+    plain = {field.name: getattr(image, field.name) for field in dataclasses.fields(image)}
+    return plain | {
+        "boxes": [dataclasses.asdict(box) | {"score": round(score, 6)} for box, score in image.boxes],
+        "masks": [{"area_px": area, "area_mm2": area_mm2, "predicted_iou": round(iou, 6)} for area, area_mm2, iou in image.masks],
+        "outputs": list(image.outputs),
+    }

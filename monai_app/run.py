@@ -1,0 +1,154 @@
+"""One run: settings and models first, then the input, then the graph; ends in an exit code and ``result.json``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from monai.deploy.core import AppContext, Application, RuntimeEnv
+from pydicom.dataset import Dataset
+
+from monai_app import __version__
+from monai_app.app import OsteoMapApp, Stages
+from monai_app.result import RunResult
+from monai_app.settings import Settings, SettingsError, embedded_models, read_settings
+from operators.bundle import load_bundle
+from operators.classification import study_points
+from operators.decoding import Decoder
+from operators.dicom_file import NotDicomError
+from operators.errors import BundleError, FailedReason, ImageError
+from operators.outputs import ImageSummary, StudySummary
+from operators.provenance import Model, Provenance
+from operators.records import Bundle
+from operators.report import Page
+from operators.studies import FolderIndex, index_files, list_files, read_studies
+
+logger = logging.getLogger("osteomap")
+HeaderReader = Callable[[Path], tuple[Dataset, bool, ImageError | None] | None]
+
+
+def run(argv: list[str]) -> int:
+    """Run the application on the SDK's arguments and return its exit code; usage errors raise SystemExit(2)."""
+    context = _context(argv)
+    try:
+        settings = read_settings()
+        models = Path(context.model_path)
+        classifier = load_bundle(models / settings.classification.bundle)
+        segmenter = load_bundle(models / settings.segmentation.bundle, settings.segmentation.checkpoint)
+        output = _output_folder(Path(context.output_path))
+    except (SettingsError, BundleError) as error:
+        logger.error("%s", error)
+        return 2
+    source = Path(context.input_path)
+    if not source.exists():
+        logger.error("no input at %s; check -i / HOLOSCAN_INPUT_PATH", source)
+        return 2
+    return _analyse(source, output, settings, (classifier, segmenter))
+
+
+def _context(argv: list[str]) -> AppContext:
+    """Parse the SDK's flags and variables; the embedded bundles are the default models."""
+    environment = RuntimeEnv({"model": ("HOLOSCAN_MODEL_PATH", str(embedded_models()))})
+    logging.disable(logging.WARNING)  # the SDK logs its arguments, and a path may hold a name
+    try:
+        return Application.init_app_context(argv, environment)
+    finally:
+        logging.disable(logging.NOTSET)
+        logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its texts quote values of headers
+        logging.getLogger("highdicom").setLevel(logging.ERROR)
+
+
+def _output_folder(output: Path) -> Path:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        (output / ".writable").touch()
+        (output / ".writable").unlink()
+    except OSError as error:
+        raise SettingsError(f"{output}: cannot be written to ({type(error).__name__}); check -o / HOLOSCAN_OUTPUT_PATH") from error
+    return output.resolve()
+
+
+def _analyse(source: Path, output: Path, settings: Settings, models: tuple[Bundle, Bundle]) -> int:
+    started = time.perf_counter()
+    classifier, segmenter = models
+    provenance = _provenance(classifier, segmenter)
+    limits = settings.radiographs
+    with Decoder(limits.decoder_timeout_s, limits.decoder_memory_mib) as headers, Decoder(
+        limits.decoder_timeout_s, limits.decoder_memory_mib
+    ) as pixels:
+        read_header = _header_reader(headers)
+        index = index_files(list_files(source.resolve(), left_out=output), read_header)
+        seconds = {"total": 0.0, "read": time.perf_counter() - started}
+        files = sum(len(entries) for entries in index.studies.values())
+        logger.info("%d DICOM files of %d studies, %d other files", files, len(index.studies), index.ignored_files)
+        page = Page(provenance, study_points(classifier), tuple(classifier.metadata["limits"]))
+        result = RunResult(output, page, settings.report.pictures, len(index.studies), index.ignored_files)
+        stages = Stages(settings, classifier, segmenter, provenance, pixels, read_studies(index, read_header), result.collect)
+        application = OsteoMapApp(stages)
+        code = _run_graph(application, index, result) if index.studies else result.exit_code()
+        for name, value in application.seconds().items() if index.studies else ():
+            seconds[name] = seconds.get(name, 0.0) + value
+    seconds["total"] = time.perf_counter() - started
+    result.write(code, {name: seconds.get(name, 0.0) for name in ("total", "read", "classify", "localize", "segment", "write")})
+    _say_what_happened(result, code)
+    return code
+
+
+def _run_graph(application: OsteoMapApp, index: FolderIndex, result: RunResult) -> int:
+    """Run the graph, account for every study and return the exit code."""
+    try:
+        application.run()
+    except Exception as error:  # noqa: BLE001 - the edge of the process: what is done is kept and told
+        logger.critical("an internal error ended the run early (%s); please report it", type(error).__name__)
+        logger.debug("traceback", exc_info=error)
+    finished = {study.study_instance_uid for study in result.studies}
+    lost = [uid for uid in index.studies if uid not in finished]
+    for uid in lost:
+        detail = "the run ended before this study was finished; run it again"
+        images = tuple(
+            ImageSummary(entry.name, None, "failed", str(FailedReason.INTERNAL_ERROR), detail, None, None, None, None)
+            for entry in sorted(index.studies[uid])
+        )
+        result.add_lost(StudySummary(uid, None, "failed", None, (), images))
+    missing = result.missing_files()
+    for name in missing:
+        logger.critical("%s was not written; please report it", name)
+    return 1 if lost or missing else result.exit_code()
+
+
+def _header_reader(decoder: Decoder) -> HeaderReader:
+    """Return a reader of headers that answers None for a file that is not DICOM."""
+
+    def read(path: Path) -> tuple[Dataset, bool, ImageError | None] | None:
+        try:
+            return decoder.header(path)
+        except NotDicomError:
+            return None
+
+    return read
+
+
+def _provenance(classifier: Bundle, segmenter: Bundle) -> Provenance:
+    points = study_points(classifier)
+    parameters = (("rule_out", f"{points.rule_out:.6f}"), ("rule_in", f"{points.rule_in:.6f}"))
+    return Provenance(
+        version=__version__,
+        classifier=Model(classifier.name, classifier.version, classifier.sha256, parameters),
+        segmenter=Model(segmenter.name, segmenter.version, segmenter.sha256),
+        now=datetime.now(UTC).replace(microsecond=0),
+    )
+
+
+def _say_what_happened(result: RunResult, code: int) -> None:
+    counts = result.counts
+    if code == 4:
+        logger.error("no DICOM image was found in the input (%d other files)", counts["ignored_files"])
+    logger.info("%s", ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items()))
+    if counts["failed"]:
+        logger.error("%d of %d images failed; result.json names each with its reason", counts["failed"], counts["images"])
+    logger.info("report: %s", result.output / "report.html")
+    sys.stderr.flush()

@@ -1,0 +1,135 @@
+"""MONAI bundle folder -> network, pre-processing and metadata, verified once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from monai.bundle import ConfigParser
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from operators.errors import BundleError
+from operators.records import Bundle
+
+WEIGHTS = "models/model.safetensors"
+CHECKSUMS = "SHA256SUMS"
+LARGE_FILES = "large_files.yml"
+SCALE = ".scale"  # suffix of the scales of a tensor that is stored as int8
+
+
+def load_bundle(bundle_root: Path, checkpoint: str | None = None) -> Bundle:
+    """Verify a bundle and build its network with its weights, ready for inference.
+
+    Parameters
+    ----------
+    bundle_root
+        The bundle's folder.
+    checkpoint
+        Name of a published checkpoint that stands in for the bundle's own weights: ``configs/<checkpoint>.json`` overlays
+        ``inference.json``, ``large_files.yml`` names the file and its sha256.
+
+    Every file that changes what the bundle computes is listed with its sha256 in ``SHA256SUMS``
+    (``sha256sum -c SHA256SUMS`` checks it by hand).
+
+    Raises
+    ------
+    BundleError
+        If a file is missing or altered, or the weights do not fit the network.
+    """
+    checksums = verify(bundle_root)
+    weights, digest = (WEIGHTS, checksums[WEIGHTS]) if checkpoint is None else _large_file(bundle_root, checkpoint)
+    try:
+        config = read_config(bundle_root, checkpoint)
+        network: nn.Module = config.get_parsed_content("network_def")
+        preprocess = config.get_parsed_content("preprocessing")
+        metadata: dict[str, Any] = json.loads((bundle_root / "configs" / "metadata.json").read_text("utf-8"))
+        network.load_state_dict(read_weights(bundle_root / weights), strict=True)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
+        raise BundleError(f"bundle {bundle_root.name} cannot be used ({type(error).__name__}: {error})") from error
+    return Bundle(
+        name=bundle_root.name,
+        version=str(metadata["version"]),
+        sha256=digest,
+        network=network.eval().to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        preprocess=preprocess,
+        metadata=metadata,
+    )
+
+
+def verify(bundle_root: Path) -> dict[str, str]:
+    """Compare the files of a bundle with its ``SHA256SUMS`` and return {file: sha256}.
+
+    Raises
+    ------
+    BundleError
+        If the bundle, a file or a checksum is missing or different.
+    """
+    listing = bundle_root / CHECKSUMS
+    if not listing.is_file():
+        raise BundleError(f"bundle {bundle_root.name}: no {CHECKSUMS} in {bundle_root}; check -m / HOLOSCAN_MODEL_PATH")
+    checksums: dict[str, str] = {}
+    try:
+        for line in listing.read_text("utf-8").splitlines():
+            digest, name = line.split("  ", 1)
+            checksums[name] = digest
+    except ValueError as error:
+        raise BundleError(f"bundle {bundle_root.name}: {CHECKSUMS} is damaged; restore the bundle") from error
+    for name in sorted({WEIGHTS, "configs/metadata.json", "configs/inference.json"} | set(checksums)):
+        file = bundle_root / name
+        if not file.is_file():
+            raise BundleError(f"bundle {bundle_root.name}: {name} is missing; restore the bundle")
+        if sha256(file) != checksums.get(name):
+            raise BundleError(f"bundle {bundle_root.name}: {name} does not match its sha256; restore the bundle")
+    return checksums
+
+
+def sha256(file: Path) -> str:
+    """Return the sha256 of a file, hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _large_file(bundle_root: Path, checkpoint: str) -> tuple[str, str]:
+    """Return (file, sha256) of a published checkpoint after comparing the two."""
+    listing = yaml.safe_load((bundle_root / LARGE_FILES).read_text("utf-8"))["large_files"]
+    entry = next((item for item in listing if Path(item["path"]).name.startswith(checkpoint)), None)
+    if entry is None:
+        raise BundleError(f"bundle {bundle_root.name}: {LARGE_FILES} names no checkpoint {checkpoint}")
+    file = bundle_root / entry["path"]
+    if not file.is_file():
+        raise BundleError(
+            f"bundle {bundle_root.name}: {entry['path']} is missing; fetch it with python -m training.download {checkpoint}"
+        )
+    if sha256(file) != entry["hash_val"]:
+        raise BundleError(f"bundle {bundle_root.name}: {entry['path']} does not match its sha256; fetch it again")
+    return entry["path"], entry["hash_val"]
+
+
+def read_config(bundle_root: str | Path, overlay: str | None = None) -> ConfigParser:
+    """Return the parsed ``inference.json`` of a bundle, the one home of its pre-processing and its network."""
+    names = ["inference"] if overlay is None else ["inference", overlay]
+    parser = ConfigParser()
+    parser.read_config([str(Path(bundle_root) / "configs" / f"{name}.json") for name in names])
+    parser.parse(True)
+    return parser
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """Read a checkpoint as float32; what is stored as int8 is multiplied by its scales, one per output channel."""
+    stored = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+    weights: dict[str, Tensor] = {}
+    for name, tensor in stored.items():
+        if name.endswith(SCALE):
+            continue
+        if tensor.dtype == torch.int8:
+            scale = stored[name + SCALE].float()
+            weights[name] = tensor.float() * scale.view(-1, *[1] * (tensor.ndim - 1))
+        else:
+            weights[name] = tensor.float() if tensor.is_floating_point() else tensor
+    return weights

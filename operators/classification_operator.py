@@ -1,0 +1,27 @@
+"""Adapter of ``classification``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monai.deploy.core import Fragment
+
+from operators.classification import classify
+from operators.records import Bundle, Classification, Radiograph
+from operators.study import Study
+from operators.stage_operator import StageOperator
+
+
+class ClassificationOperator(StageOperator):
+    """Classify every radiograph of a study."""
+
+    input_port = "radiographs"
+    output_port = "classifications"
+
+    def __init__(self, fragment: Fragment, *args: Any, bundle: Bundle, name: str = "classification") -> None:
+        self.bundle = bundle
+        super().__init__(fragment, *args, name=name)
+
+    def process(self, study: Study[Radiograph]) -> Study[Classification]:
+        """Return the study with probabilities and features."""
+        return study.map(lambda radiograph: classify(radiograph, self.bundle))

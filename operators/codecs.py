@@ -1,0 +1,69 @@
+"""The one decoder that pydicom lacks a permissively licensed plugin for: JPEG Extended with 12 bits.
+
+GDCM decodes it, but pydicom's GDCM plugin refuses it. Importing this module registers ours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gdcm
+from pydicom.pixels.decoders import JPEGExtended12BitDecoder
+from pydicom.uid import JPEGExtended12Bit
+
+if TYPE_CHECKING:
+    from pydicom.pixels.decoders.base import DecodeRunner
+
+DECODER_DEPENDENCIES = {JPEGExtended12Bit: ("gdcm",)}  # pydicom's plugin interface
+_START_OF_FRAME = (b"\xff\xc0", b"\xff\xc1")
+
+
+def is_available(uid: str) -> bool:
+    """Say whether the plugin decodes a transfer syntax (pydicom's plugin interface)."""
+    return uid == JPEGExtended12Bit
+
+
+def sample_precision(frame: bytes) -> int:
+    """Return the bits per sample that a baseline or extended JPEG stream declares (ISO/IEC 10918-1 B.2.2).
+
+    The header's Bits Stored may be less: encoders keep the stream at 12 bits and the values low.
+
+    Raises
+    ------
+    ValueError
+        If the stream has no start of frame.
+    """
+    starts = [frame.find(marker) for marker in _START_OF_FRAME]
+    start = min((position for position in starts if position >= 0), default=-1)
+    if start < 0 or start + 4 >= len(frame):
+        raise ValueError("no start of frame in the JPEG stream")
+    return frame[start + 4]
+
+
+def decode_frame(frame: bytes, runner: DecodeRunner) -> bytes:
+    """Return the decoded frame, little-endian, at the stream's own precision (pydicom's plugin interface)."""
+    precision = sample_precision(frame)
+    fragment = gdcm.Fragment()
+    fragment.SetByteStringValue(frame)
+    fragments = gdcm.SequenceOfFragments.New()
+    fragments.AddFragment(fragment)
+    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    element.SetValue(fragments.__ref__())
+    image = gdcm.Image()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((runner.columns, runner.rows, 1))
+    image.SetDataElement(element)
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2))
+    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
+    allocated = 8 if precision <= 8 else 16
+    runner.set_option("bits_allocated", allocated)
+    runner.set_option("bits_stored", precision)  # else pydicom masks what a lossy stream overshoots, and white turns black
+    image.SetPixelFormat(gdcm.PixelFormat(1, allocated, precision, precision - 1, 0))
+    buffer: str = image.GetBuffer()
+    return buffer.encode("utf-8", "surrogateescape")  # GDCM hands bytes over as str
+
+
+def register() -> None:
+    """Make pydicom use this plugin for JPEG Extended, once."""
+    if "osteomap" not in JPEGExtended12BitDecoder.available_plugins:
+        JPEGExtended12BitDecoder.add_plugin("osteomap", (__name__, "decode_frame"))

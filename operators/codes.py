@@ -1,0 +1,106 @@
+"""One table: body part, laterality, finding and normality -> coded concepts (PS3.16)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+
+# Defined terms of Body Part Examined (PS3.16 Annex L) -> anatomic region (CID 4031).
+BODY_PARTS: Mapping[str, Code] = {
+    "ACJOINT": Code("85856004", "SCT", "Acromioclavicular joint"),
+    "ANKLE": Code("70258002", "SCT", "Ankle joint"),
+    "ARM": Code("40983000", "SCT", "Upper arm"),
+    "CALCANEUS": Code("80144004", "SCT", "Calcaneus"),
+    "CLAVICLE": Code("51299004", "SCT", "Clavicle"),
+    "ELBOW": Code("16953009", "SCT", "Elbow joint"),
+    "EXTREMITY": Code("66019005", "SCT", "Extremity"),
+    "FEMUR": Code("71341001", "SCT", "Femur"),
+    "FIBULA": Code("87342007", "SCT", "Fibula"),
+    "FINGER": Code("7569003", "SCT", "Finger"),
+    "FOOT": Code("56459004", "SCT", "Foot"),
+    "FOREARM": Code("14975008", "SCT", "Forearm"),
+    "HAND": Code("85562004", "SCT", "Hand"),
+    "HIP": Code("24136001", "SCT", "Hip joint"),
+    "HUMERUS": Code("85050009", "SCT", "Humerus"),
+    "KNEE": Code("72696002", "SCT", "Knee"),
+    "LEG": Code("30021000", "SCT", "Lower leg"),
+    "LOWERLIMB": Code("61685007", "SCT", "Lower limb"),
+    "PATELLA": Code("64234005", "SCT", "Patella"),
+    "PELVIS": Code("816092008", "SCT", "Pelvis"),
+    "SCAPULA": Code("79601000", "SCT", "Scapula"),
+    "SHOULDER": Code("16982005", "SCT", "Shoulder"),
+    "THIGH": Code("68367000", "SCT", "Thigh"),
+    "THUMB": Code("76505004", "SCT", "Thumb"),
+    "TOE": Code("29707007", "SCT", "Toe"),
+    "UPPERLIMB": Code("53120007", "SCT", "Upper limb"),
+    "WRIST": Code("74670003", "SCT", "Wrist joint"),
+}
+# What equipment writes instead of the defined term, and the concepts that have no term of their own in the table.
+_BODY_PART_SYNONYMS: Mapping[str, str] = {
+    "TIBIA": "LEG",
+    "TIBFIB": "LEG",
+    "LOWLEG": "LEG",
+    "LOWERLEG": "LEG",
+    "UPPERARM": "ARM",
+    "LOWEREXTREMITY": "LOWERLIMB",
+    "UPPEREXTREMITY": "UPPERLIMB",
+    "HEEL": "CALCANEUS",
+}
+_TERM_OF_REGION: Mapping[Code, str] = {code: term for term, code in BODY_PARTS.items()} | {
+    Code("29836001", "SCT", "Hip"): "HIP",
+    Code("12921003", "SCT", "Pelvis"): "PELVIS",
+    Code("12611008", "SCT", "Tibia"): "LEG",
+}
+
+LATERALITIES: Mapping[str, Code] = {
+    "L": Code("7771000", "SCT", "Left"),
+    "R": Code("24028007", "SCT", "Right"),
+}
+
+# CID 222 Normality Codes
+NORMALITY: Mapping[str, Code] = {
+    "normal": Code("17621005", "SCT", "Normal"),
+    "doubt": Code("371934000", "SCT", "Normality Undetermined"),
+    "abnormal": Code("263654008", "SCT", "Abnormal"),
+}
+NORMALITY_NAME = Code("121402", "DCM", "Normality")
+PROBABILITY_NAME = Code("122157", "DCM", "Probability")
+RATIO_UNIT = Code("{0:1}", "UCUM", "range: 0:1")
+LESION = Code("52988006", "SCT", "Lesion")
+MORPHOLOGICALLY_ALTERED_STRUCTURE = Code("49755003", "SCT", "Morphologically Altered Structure")  # CID 7150
+RADIOGRAPH = Code("43468-8", "LN", "XR unspecified body region")
+IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
+BOUNDED_BY = Code("75958009", "SCT", "Bounded by")  # CID 219
+ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
+PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")  # CID 7005
+
+
+def normalise_body_part(text: str) -> str | None:
+    """Return the defined term of a Body Part Examined as equipment writes it, or None if it is empty.
+
+    A term that the table does not know comes back as it is: it names a body part, only not one of ours.
+    """
+    term = "".join(character for character in text.upper() if character.isalnum())
+    if not term:
+        return None
+    words = [_BODY_PART_SYNONYMS.get(word, word) for word in (term, *text.upper().replace("_", " ").split())]
+    return next((word for word in words if word in BODY_PARTS), term)
+
+
+def body_part_of_region(region: Dataset) -> str | None:
+    """Return the defined term of an Anatomic Region Sequence item, or None if it has no code.
+
+    A region that the table does not know comes back as its scheme and code. Retired SNOMED RT codes (SRT) are understood.
+    """
+    value, scheme = region.get("CodeValue"), region.get("CodingSchemeDesignator")
+    if not value or not scheme:
+        return None
+    code = Code(str(value), str(scheme), "")
+    return next((term for known, term in _TERM_OF_REGION.items() if known == code), f"{scheme} {value}")
+
+
+def unknown_terms(terms: Sequence[str]) -> list[str]:
+    """Return the terms that the table lacks, for checking a configuration."""
+    return [term for term in terms if term not in BODY_PARTS]

@@ -1,0 +1,234 @@
+"""The images of a study -> one TID 1500 report (Comprehensive SR, PS3.16 TID 1500, in memory).
+
+All groups follow TID 1410: the whole image, each box as coordinates and, with the same tracking UID, as a segment. A group
+without a region (TID 1501) crashes a common viewer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from highdicom import sr
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from operators.codes import (
+    ARTIFICIAL_INTELLIGENCE,
+    BODY_PARTS,
+    BOUNDED_BY,
+    IMAGING_PROCEDURE,
+    LATERALITIES,
+    LESION,
+    NORMALITY,
+    NORMALITY_NAME,
+    PROBABILITY_NAME,
+    RADIOGRAPH,
+    RATIO_UNIT,
+)
+from operators.dicom_source import is_referable
+from operators.errors import EncodingError
+from operators.provenance import APPLICATION, RESEARCH_USE_ONLY, Model, Provenance
+from operators.records import EncodedImage, ExcludedImage, OperatingPoints, SourceImage
+from operators.study import ReportedStudy, Study, summarise_study
+
+logger = logging.getLogger(__name__)
+
+SERIES_NUMBER = 9000
+Group = sr.PlanarROIMeasurementsAndQualitativeEvaluations
+
+
+def report_study(study: Study[EncodedImage], points: OperatingPoints, provenance: Provenance) -> ReportedStudy:
+    """Return a study with its outcome and its report; if the report cannot be built, all its images have failed."""
+    try:
+        report = encode_report(study, provenance)
+    except EncodingError as error:
+        logger.error("study %s: failed, %s: %s", study.study_instance_uid, error.reason, error.detail)
+        failed = tuple(
+            image
+            if isinstance(image, ExcludedImage)
+            else ExcludedImage(image.source, error.state, str(error.reason), error.detail)
+            for image in study.images
+        )
+        study, report = Study(study.study_instance_uid, failed), None
+    classifications = [image.segmentation.localization.classification for image in study.included]
+    return ReportedStudy(study, summarise_study(classifications, [image.state for image in study.excluded], points), report)
+
+
+def encode_report(study: Study[EncodedImage], provenance: Provenance) -> Dataset | None:
+    """Build the report of a study; None if no file of the study has a picture that could be referred to.
+
+    Raises
+    ------
+    EncodingError
+        If highdicom refuses the object.
+    """
+    pictures = [image.source for image in study.images if isinstance(image.source, SourceImage) and _can_be_shown(image.source)]
+    if not pictures:
+        return None
+    try:
+        content = _content(study, provenance)
+        seg_objects = [image.seg for image in study.included if image.seg is not None]
+        report = sr.ComprehensiveSR(
+            evidence=[*(picture.header for picture in pictures), *seg_objects],
+            content=content,
+            series_instance_uid=provenance.uid("sr series", str(study.study_instance_uid)),
+            series_number=SERIES_NUMBER,
+            sop_instance_uid=provenance.uid("sr", *sorted(picture.sop_instance_uid for picture in pictures)),
+            instance_number=1,
+            manufacturer=f"{APPLICATION} project (research use only)",
+            is_complete=True,
+            is_final=False,
+            is_verified=False,
+            series_description="OsteoMAP report (research use only)",
+            contributing_equipment=provenance.contributing_equipment(),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EncodingError(f"the report cannot be built ({type(error).__name__})") from error
+    report.ManufacturerModelName = APPLICATION
+    report.DeviceSerialNumber = provenance.device_uid[-16:]
+    report.SoftwareVersions = provenance.version
+    provenance.stamp(report)
+    return report
+
+
+def _content(study: Study[EncodedImage], provenance: Provenance) -> sr.MeasurementReport:
+    """Return the content tree: one or more groups per image, then what was not analysed, in text."""
+    groups: list[Group] = []
+    comments = [RESEARCH_USE_ONLY]
+    for number, image in enumerate(study.images, start=1):
+        if not isinstance(image, ExcludedImage) and _can_be_shown(image.source):
+            groups += _image_groups(number, image, provenance)
+            if image.source.body_part is None:
+                comments.append(f"Image {number}: the header names no body part; it may be out of scope.")
+        elif isinstance(image, ExcludedImage) and isinstance(image.source, SourceImage):
+            comments.append(f"Image {number} ({image.source.sop_instance_uid}) was not analysed: {image.state}, {image.reason}.")
+            if _can_be_shown(image.source):
+                groups.append(_excluded_group(number, image.source, provenance))
+        elif isinstance(image, ExcludedImage):
+            comments.append(f"File {number} was not analysed: {image.state}, {image.reason}.")
+    content = sr.MeasurementReport(
+        observation_context=_observation_context(provenance),
+        procedure_reported=IMAGING_PROCEDURE,
+        imaging_measurements=groups,
+        title=codes.DCM.ImagingMeasurementReport,
+    )
+    for comment in comments:
+        content[0].ContentSequence.append(
+            sr.TextContentItem(name=codes.DCM.Comment, value=comment, relationship_type=sr.RelationshipTypeValues.CONTAINS)
+        )
+    return content
+
+
+def _observation_context(provenance: Provenance) -> sr.ObservationContext:
+    device = sr.DeviceObserverIdentifyingAttributes(
+        uid=provenance.device_uid,
+        name=APPLICATION,
+        manufacturer_name=f"{APPLICATION} project",
+        model_name=APPLICATION,
+        serial_number=provenance.device_uid[-16:],
+    )
+    return sr.ObservationContext(
+        observer_device_context=sr.ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
+    )
+
+
+def _image_groups(number: int, image: EncodedImage, provenance: Provenance) -> Iterator[Group]:
+    """Yield the group of the whole image, then two groups per box: its coordinates and, if it was outlined, its segment."""
+    classification = image.segmentation.localization.classification
+    header = image.source.header
+    yield Group(
+        tracking_identifier=sr.TrackingIdentifier(
+            uid=provenance.uid("image", image.source.sop_instance_uid), identifier=f"image-{number}"
+        ),
+        finding_type=RADIOGRAPH,
+        referenced_region=_polyline(image.source, 0, 0, header.Columns, header.Rows),
+        finding_sites=_sites(image.source),
+        measurements=[_probability(classification.probability, provenance.classifier)],
+        qualitative_evaluations=[_normality(classification.state)],
+    )
+    localization = image.segmentation.localization
+    for index, (box, score) in enumerate(zip(localization.boxes, localization.scores, strict=True)):
+        common = {
+            "finding_type": LESION,
+            "finding_sites": _sites(image.source),
+            "qualitative_evaluations": [_normality(classification.state)],
+        }
+        tracking = {"uid": image.tracking_uids[index], "identifier": f"image-{number}-abnormality-{index + 1}"}
+        yield Group(
+            tracking_identifier=sr.TrackingIdentifier(**tracking),
+            referenced_region=_polyline(image.source, box.left, box.top, box.right, box.bottom),
+            geometric_purpose=BOUNDED_BY,
+            measurements=[_probability(score, provenance.classifier)],
+            **common,
+        )
+        segment = image.segment_numbers[index]
+        if image.seg is not None and segment is not None:
+            yield Group(
+                tracking_identifier=sr.TrackingIdentifier(**tracking),
+                referenced_segment=_segment_reference(image.source, image.seg, segment),
+                measurements=[_probability(score, provenance.classifier)],
+                **common,
+            )
+
+
+def _excluded_group(number: int, source: SourceImage, provenance: Provenance) -> Group:
+    """Return the group of an image that was not analysed: its normality is undetermined."""
+    return Group(
+        tracking_identifier=sr.TrackingIdentifier(
+            uid=provenance.uid("image", source.sop_instance_uid), identifier=f"image-{number}-not-analysed"
+        ),
+        finding_type=RADIOGRAPH,
+        referenced_region=_polyline(source, 0, 0, source.header.Columns, source.header.Rows),
+        finding_sites=_sites(source),
+        qualitative_evaluations=[_normality("doubt")],
+    )
+
+
+def _can_be_shown(source: SourceImage) -> bool:
+    """Say whether coordinates on an image can be referred to."""
+    header = source.header
+    return bool(header.get("Rows")) and bool(header.get("Columns")) and is_referable(header)
+
+
+def _polyline(source: SourceImage, left: int, top: int, right: int, bottom: int) -> sr.ImageRegion:
+    """Return a closed rectangle in image coordinates: (column, row), pixel edges (PS3.3 C.18.6)."""
+    points: NDArray[np.float64] = np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], float)
+    reference = sr.SourceImageForRegion(source.header.SOPClassUID, source.sop_instance_uid)
+    return sr.ImageRegion(sr.GraphicTypeValues.POLYLINE, points, reference)
+
+
+def _segment_reference(source: SourceImage, seg: Dataset, number: int) -> sr.ReferencedSegmentationFrame:
+    """Return the reference to one segment; its frame has the same number, as a SEG here has one frame per segment."""
+    reference = sr.ReferencedSegmentationFrame(
+        seg.SOPClassUID,
+        seg.SOPInstanceUID,
+        frame_number=number,
+        segment_number=number,
+        source_image=sr.SourceImageForSegmentation(source.header.SOPClassUID, source.sop_instance_uid),
+    )
+    del reference[0].ReferencedSOPSequence[0].ReferencedSegmentNumber  # frame or segment, not both (PS3.3 table 10-3)
+    return reference
+
+
+def _sites(source: SourceImage) -> Sequence[sr.FindingSite] | None:
+    region = BODY_PARTS.get(source.body_part or "")
+    return None if region is None else [sr.FindingSite(region, laterality=LATERALITIES.get(source.laterality or ""))]
+
+
+def _probability(value: float, model: Model) -> sr.Measurement:
+    parameters = [f"model_sha256={model.sha256}", *(f"{name}={text}" for name, text in model.parameters), RESEARCH_USE_ONLY]
+    return sr.Measurement(
+        name=PROBABILITY_NAME,
+        value=round(float(value), 6),
+        unit=RATIO_UNIT,
+        algorithm_id=sr.AlgorithmIdentification(
+            name=model.name, version=model.version, family=ARTIFICIAL_INTELLIGENCE, parameters=parameters
+        ),
+    )
+
+
+def _normality(state: str) -> sr.QualitativeEvaluation:
+    return sr.QualitativeEvaluation(name=NORMALITY_NAME, value=NORMALITY[state])

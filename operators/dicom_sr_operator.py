@@ -1,0 +1,31 @@
+"""Adapter of ``dicom_sr``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monai.deploy.core import Fragment
+
+from operators.dicom_sr import report_study
+from operators.provenance import Provenance
+from operators.records import EncodedImage, OperatingPoints
+from operators.study import ReportedStudy, Study
+from operators.stage_operator import StageOperator
+
+
+class DicomSrOperator(StageOperator):
+    """Summarise a study and build its report."""
+
+    input_port = "encoded_images"
+    output_port = "reported_studies"
+
+    def __init__(
+        self, fragment: Fragment, *args: Any, provenance: Provenance, points: OperatingPoints, name: str = "dicom_sr"
+    ) -> None:
+        self.provenance = provenance
+        self.points = points
+        super().__init__(fragment, *args, name=name)
+
+    def process(self, study: Study[EncodedImage]) -> ReportedStudy:
+        """Return the study with its outcome and its report in memory."""
+        return report_study(study, self.points, self.provenance)

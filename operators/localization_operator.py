@@ -1,0 +1,27 @@
+"""Adapter of ``localization``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monai.deploy.core import Fragment
+
+from operators.localization import BoxRule, localize
+from operators.records import Classification, Localization
+from operators.study import Study
+from operators.stage_operator import StageOperator
+
+
+class LocalizationOperator(StageOperator):
+    """Find heat map and boxes of every classified image."""
+
+    input_port = "classifications"
+    output_port = "localizations"
+
+    def __init__(self, fragment: Fragment, *args: Any, rule: BoxRule, name: str = "localization") -> None:
+        self.rule = rule
+        super().__init__(fragment, *args, name=name)
+
+    def process(self, study: Study[Classification]) -> Study[Localization]:
+        """Return the study with heat maps and boxes."""
+        return study.map(lambda classification: localize(classification, self.rule))

@@ -1,0 +1,150 @@
+"""Where results are written: every file and folder name is chosen here, none comes from a DICOM string."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom.dataset import Dataset
+
+from operators.dicom_source import is_referable
+from operators.geometry import PixelBox
+from operators.records import EncodedImage, ExcludedImage, SourceFile, SourceImage
+from operators.study import ReportedStudy
+
+RESULT = "result.json"
+REPORT = "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenObject:
+    """A DICOM object in the output folder; ``file`` is relative to it."""
+
+    file: str
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSummary:
+    """What ``result.json`` says of an image; areas are None where nothing was outlined or no spacing is known."""
+
+    file: str
+    sop_instance_uid: str | None
+    state: str
+    reason: str | None
+    detail: str | None
+    body_part: str | None
+    view_position: str | None
+    laterality: str | None
+    probability: float | None
+    boxes: tuple[tuple[PixelBox, float], ...] = ()
+    masks: tuple[tuple[int, float | None, float], ...] = ()
+    outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    """What ``result.json`` says of a study."""
+
+    study_instance_uid: str | None
+    folder: str | None
+    state: str
+    probability: float | None
+    outputs: tuple[WrittenObject, ...]
+    images: tuple[ImageSummary, ...]
+
+
+def study_folder(study_instance_uid: str) -> str:
+    """Return the name of a study's folder: the first 16 hexadecimal digits of the UID's sha256."""
+    return hashlib.sha256(study_instance_uid.encode()).hexdigest()[:16]
+
+
+def write_study(reported: ReportedStudy, output: Path) -> StudySummary:
+    """Write the objects of a study, the report last, and return what was written."""
+    study_uid = reported.study.study_instance_uid
+    folder = None if study_uid is None else study_folder(study_uid)
+    written: list[WrittenObject] = []
+    images = []
+    for number, image in enumerate(reported.study.images, start=1):
+        seg = None if isinstance(image, ExcludedImage) else image.seg
+        names = []
+        if seg is not None:
+            written.append(_write_object(seg, output, f"{folder}/seg_{number}.dcm"))
+            names.append(written[-1].file)
+        images.append(summarise(image, tuple(names)))
+    if reported.report is not None:
+        written.insert(0, _write_object(reported.report, output, f"{folder}/sr.dcm"))
+    return StudySummary(
+        study_uid,
+        folder if written else None,
+        reported.outcome.state,
+        reported.outcome.probability,
+        tuple(written),
+        tuple(images),
+    )
+
+
+def summarise(image: EncodedImage | ExcludedImage, outputs: tuple[str, ...] = ()) -> ImageSummary:
+    """Return what ``result.json`` says of an image."""
+    source = image.source
+    if isinstance(source, SourceFile):
+        return _summary_of_file(source, image)  # type: ignore[arg-type]
+    about = (source.body_part, source.view_position, source.laterality)
+    if isinstance(image, ExcludedImage):
+        return ImageSummary(source.file.name, source.sop_instance_uid, image.state, image.reason, image.detail, *about, None)
+    localization = image.segmentation.localization
+    spacing = source.imager_pixel_spacing_mm
+    areas = [int(mask.sum()) for mask in image.segmentation.masks]
+    return ImageSummary(
+        source.file.name,
+        source.sop_instance_uid,
+        localization.classification.state,
+        None,
+        _remark(source),
+        *about,
+        localization.classification.probability,
+        boxes=tuple(zip(localization.boxes, localization.scores, strict=True)),
+        masks=tuple(
+            (area, None if spacing is None else area * spacing[0] * spacing[1], iou)
+            for area, iou in zip(areas, image.segmentation.predicted_iou, strict=True)
+        ),
+        outputs=outputs,
+    )
+
+
+def _remark(source: SourceImage) -> str | None:
+    """Return what a reader of the result has to know of an image that was analysed."""
+    remarks = []
+    if source.body_part is None:
+        remarks.append("the header names no body part; it may be out of scope")
+    if not is_referable(source.header):
+        remarks.append("a UID of the header is invalid, so no DICOM object can refer to the image; see the report")
+    return "; ".join(remarks) or None
+
+
+def _summary_of_file(file: SourceFile, image: ExcludedImage) -> ImageSummary:
+    return ImageSummary(file.name, None, image.state, image.reason, image.detail, None, None, None, None)
+
+
+def _write_object(ds: Dataset, output: Path, name: str) -> WrittenObject:
+    write_atomically(output / name, lambda file: ds.save_as(file, enforce_file_format=True))
+    return WrittenObject(name, str(ds.SOPClassUID), str(ds.SOPInstanceUID))
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file under a temporary name, sync it and rename it: a reader sees all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

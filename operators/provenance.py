@@ -1,0 +1,102 @@
+"""Who made a result, with what: identifiers, equipment and research-use text that every object carries."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+import highdicom as hd
+from pydicom.dataset import Dataset
+
+from operators.codes import ARTIFICIAL_INTELLIGENCE, PROCESSING_EQUIPMENT
+
+APPLICATION = "OsteoMAP"
+RESEARCH_USE_ONLY = "RESEARCH USE ONLY - not for clinical use"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A bundle as results name it: ``sha256`` of its weights, and the settings that shaped the result."""
+
+    name: str
+    version: str
+    sha256: str
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """The software, its models and the time of the run.
+
+    Parameters
+    ----------
+    version
+        Version of the application.
+    classifier, segmenter
+        The models.
+    now
+        When the run began; the only thing of a result that differs between two runs on the same input.
+    """
+
+    version: str
+    classifier: Model
+    segmenter: Model
+    now: datetime
+
+    @property
+    def device_uid(self) -> str:
+        """UID of this software with these models; it changes when one of them does."""
+        return self._hash("device")
+
+    def uid(self, kind: str, *sources: str) -> str:
+        """Return a UID derived from what the object is made of: a second run gives the same (PS3.5 B.2)."""
+        return self._hash(kind, *sources)
+
+    def _hash(self, *parts: str) -> str:
+        text = "\n".join((*parts, self.version, self.classifier.sha256, self.segmenter.sha256))
+        digest = hashlib.sha256(text.encode()).digest()
+        return f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"
+
+    def contributing_equipment(self) -> list[hd.ContributingEquipment]:
+        """Return the Contributing Equipment item that names the software and its models."""
+        models = ", ".join(f"{model.name} {model.version} sha256 {model.sha256}" for model in (self.classifier, self.segmenter))
+        return [
+            hd.ContributingEquipment(
+                manufacturer=f"{APPLICATION} project",
+                purpose_of_reference=PROCESSING_EQUIPMENT,
+                manufacturer_model_name=APPLICATION,
+                software_versions=self.version,
+                device_serial_number=self.device_uid[-16:],
+                contribution_datetime=self.now,
+                contribution_description=f"{RESEARCH_USE_ONLY}. Models: {models}",
+            )
+        ]
+
+    def algorithm(self, model: Model) -> hd.AlgorithmIdentificationSequence:
+        """Return the Segmentation Algorithm Identification of a model."""
+        return hd.AlgorithmIdentificationSequence(
+            name=model.name,
+            family=ARTIFICIAL_INTELLIGENCE,
+            version=model.version,
+            source=f"{APPLICATION} {self.version}",
+            parameters=dict((("model_sha256", model.sha256), *model.parameters)),
+        )
+
+    def stamp(self, ds: Dataset) -> None:
+        """Set the dates and times of an object to those of the run, where highdicom took the clock's."""
+        for prefix in ("Content", "InstanceCreation", "Series"):
+            if f"{prefix}Date" in ds:
+                setattr(ds, f"{prefix}Date", self.now.strftime("%Y%m%d"))
+                setattr(ds, f"{prefix}Time", self.now.strftime("%H%M%S"))
+
+
+def equipment(provenance: Provenance) -> dict[str, str]:
+    """Return the General Equipment attributes as highdicom's constructors take them."""
+    return {
+        "manufacturer": f"{APPLICATION} project (research use only)",
+        "manufacturer_model_name": APPLICATION,
+        "device_serial_number": provenance.device_uid[-16:],
+        "software_versions": provenance.version,
+    }

@@ -1,0 +1,191 @@
+"""The frozen records that travel on the wires; each keeps the one before it.
+
+A wire carries one ``study.Study``; its images are records of the wire's stage, or ``ExcludedImage`` once an image is declined
+or has failed. Arrays are read-only from construction on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from operators.geometry import PixelBox, PixelGeometry
+
+if TYPE_CHECKING:  # the decoder's child process reads headers and has no use for torch
+    from torch import Tensor, nn
+
+
+def _freeze(*arrays: NDArray[Any]) -> None:
+    for array in arrays:
+        array.flags.writeable = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceFile:
+    """A file of the input folder. ``name`` is its path relative to that folder, for ``result.json`` only."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceImage:
+    """A DICOM image whose header is read and whose pixels are not.
+
+    ``header`` is the normalised copy (``dicom_source``); ``body_part`` is a defined term of PS3.16 Annex L, or None if the
+    header names none; ``imager_pixel_spacing_mm`` is (row, column) at the detector plane, or None.
+    """
+
+    file: SourceFile
+    header: Dataset
+    sop_instance_uid: str
+    body_part: str | None
+    view_position: str | None
+    laterality: str | None
+    imager_pixel_spacing_mm: tuple[float, float] | None
+    has_pixel_data: bool
+
+    @property
+    def source(self) -> SourceImage:
+        """Return itself: every record on a wire knows its source image."""
+        return self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExcludedImage:
+    """An image that will not be analysed: ``state`` is declined or failed, ``reason`` one of ``errors``' codes."""
+
+    source: SourceImage | SourceFile
+    state: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Radiograph:
+    """``pixels`` (rows, columns) float32 [0, 1], MONOCHROME2 sense: more attenuation is brighter."""
+
+    source: SourceImage
+    pixels: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        _freeze(self.pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoints:
+    """Probabilities fitted on validation data: below ``rule_out`` normal, at or above ``rule_in`` abnormal."""
+
+    rule_out: float
+    rule_in: float
+
+    def state(self, probability: float) -> str:
+        """Return normal, doubt or abnormal."""
+        if probability < self.rule_out:
+            return "normal"
+        return "abnormal" if probability >= self.rule_in else "doubt"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """A verified MONAI bundle: its network in evaluation mode, its pre-processing and its metadata.
+
+    ``preprocess`` takes (rows, columns) float32 [0, 1] and returns (channels, height, width), scaled and then padded at the
+    right and the bottom only. ``sha256`` is that of the weights file.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    network: nn.Module
+    preprocess: Callable[[NDArray[np.float32]], Tensor]
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classification:
+    """What the classifier says of one radiograph.
+
+    ``probability`` [0, 1] of "abnormal"; ``features`` (channels, h, w) float32; ``feature_weights`` (channels,) and
+    ``feature_bias``: weights x features + bias is the class activation map in logits. ``feature_bias`` is None where the map
+    has no absolute scale (gradient-weighted maps).
+    """
+
+    radiograph: Radiograph
+    probability: float
+    state: str
+    features: NDArray[np.float32]
+    feature_weights: NDArray[np.float32]
+    feature_bias: float | None
+    feature_stride: float
+    geometry: PixelGeometry
+
+    def __post_init__(self) -> None:
+        _freeze(self.features, self.feature_weights)
+
+    @property
+    def source(self) -> SourceImage:
+        """The image that it is about."""
+        return self.radiograph.source
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Localization:
+    """Where the classifier saw it: ``heatmap`` (rows, columns) float32 [0, 1]; ``boxes`` and their ``scores`` [0, 1].
+
+    No box: nothing to outline.
+    """
+
+    classification: Classification
+    heatmap: NDArray[np.float32]
+    boxes: tuple[PixelBox, ...]
+    scores: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _freeze(self.heatmap)
+
+    @property
+    def source(self) -> SourceImage:
+        """The image that it is about."""
+        return self.classification.source
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmentation:
+    """The outline of each box's finding: ``masks`` (rows, columns) bool, ``predicted_iou`` [0, 1], one per box."""
+
+    localization: Localization
+    masks: tuple[NDArray[np.bool_], ...]
+    predicted_iou: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _freeze(*self.masks)
+
+    @property
+    def source(self) -> SourceImage:
+        """The image that it is about."""
+        return self.localization.source
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedImage:
+    """A segmentation and its DICOM SEG object in memory, None without a finding to outline.
+
+    ``tracking_uids`` are shared with the report, one per box; ``segment_numbers`` is None for a box whose mask is empty.
+    """
+
+    segmentation: Segmentation
+    seg: Dataset | None
+    tracking_uids: tuple[str, ...]
+    segment_numbers: tuple[int | None, ...]
+
+    @property
+    def source(self) -> SourceImage:
+        """The image that it is about."""
+        return self.segmentation.source

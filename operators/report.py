@@ -1,0 +1,62 @@
+"""Records -> one self-contained HTML page that a person reads; no script, no font and no picture from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from operators.outputs import StudySummary
+from operators.pictures import data_uri, finding_picture, plain_picture
+from operators.provenance import RESEARCH_USE_ONLY, Provenance
+from operators.records import ExcludedImage, OperatingPoints
+from operators.study import ReportedStudy
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("operators"), autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True
+)
+STATES = {
+    "abnormal": "abnormal",
+    "doubt": "doubt: neither ruled in nor ruled out",
+    "normal": "normal",
+    "declined": "declined: not analysed",
+    "failed": "failed: not analysed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What every page says of the run."""
+
+    provenance: Provenance
+    points: OperatingPoints
+    limits: tuple[str, ...]
+
+
+def render_study(reported: ReportedStudy, summary: StudySummary, pictures: int) -> str:
+    """Return the HTML section of a study; at most ``pictures`` of its images are shown with pictures."""
+    shown: list[tuple[str, str] | None] = []
+    for image in reported.study.images:
+        if isinstance(image, ExcludedImage) or sum(pair is not None for pair in shown) >= pictures:
+            shown.append(None)
+        else:
+            pixels = image.segmentation.localization.classification.radiograph.pixels
+            shown.append((data_uri(plain_picture(pixels)), data_uri(finding_picture(image.segmentation))))
+    images = list(zip(summary.images, shown, strict=True))
+    return _TEMPLATES.get_template("study.html").render(study=summary, images=images, states=STATES)
+
+
+def render_head(page: Page, counts: Mapping[str, int]) -> str:
+    """Return the page up to its first study."""
+    return _TEMPLATES.get_template("head.html").render(**_context(page, counts))
+
+
+def render_foot(page: Page, counts: Mapping[str, int]) -> str:
+    """Return the page after its last study."""
+    return _TEMPLATES.get_template("foot.html").render(**_context(page, counts))
+
+
+def _context(page: Page, counts: Mapping[str, int]) -> dict[str, Any]:
+    return {"page": page, "counts": counts, "states": STATES, "research_use_only": RESEARCH_USE_ONLY}

@@ -1,0 +1,120 @@
+"""Input folder -> studies, header first, one study at a time, so that memory stays flat however large the folder is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pydicom.dataset import Dataset
+
+from operators.errors import DeclinedReason, ImageError
+from operators.radiographs import body_part, imager_pixel_spacing_mm, laterality
+from operators.records import ExcludedImage, SourceFile, SourceImage
+from operators.study import Study
+
+logger = logging.getLogger(__name__)
+
+
+class HeaderReader(Protocol):
+    """What reads a header: see ``decoding.Decoder.header``; it returns None for a file that is not DICOM."""
+
+    def __call__(self, path: Path) -> tuple[Dataset, bool, ImageError | None] | None:
+        """Return (normalised header, whether pixel data follow, what is wrong with its identity)."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Entry:
+    """A DICOM file of the index; its order is that of the images in ``result.json``."""
+
+    series_number: int
+    instance_number: int
+    name: str
+    path: Path = field(compare=False)
+    problem: tuple[str, str, str] | None = field(compare=False, default=None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FolderIndex:
+    """What a folder holds: the DICOM files of each study, and how many files are not DICOM."""
+
+    studies: dict[str | None, list[_Entry]]
+    ignored_files: int
+
+
+def list_files(root: Path, left_out: Path | None = None) -> Iterator[SourceFile]:
+    """Yield the files of a folder and its sub-folders by name, or the one file; what lies below ``left_out`` is skipped."""
+    if root.is_file():
+        yield SourceFile(root, root.name)
+        return
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and not (left_out is not None and path.is_relative_to(left_out)):
+            yield SourceFile(path, path.relative_to(root).as_posix())
+
+
+def index_files(files: Iterator[SourceFile], read_header: HeaderReader) -> FolderIndex:
+    """Sort files into studies by reading their headers once.
+
+    A file that cannot be read, or does not say who it is, is kept with its problem; the second file of a SOP Instance UID is
+    a duplicate. Files that are not DICOM are only counted.
+    """
+    studies: dict[str | None, list[_Entry]] = {}
+    seen: set[str] = set()
+    ignored = 0
+    for number, file in enumerate(files, start=1):
+        study_uid: str | None = None
+        series_number = instance_number = 0
+        problem: tuple[str, str, str] | None = None
+        try:
+            read = read_header(file.path)
+        except ImageError as error:
+            problem = (error.state, str(error.reason), error.detail)
+        else:
+            if read is None:
+                ignored += 1
+                continue
+            header, _, wrong = read
+            study_uid = str(header.get("StudyInstanceUID") or "") or None
+            series_number, instance_number = (int(header.get(key) or 0) for key in ("SeriesNumber", "InstanceNumber"))
+            if wrong is not None:
+                problem = (wrong.state, str(wrong.reason), wrong.detail)
+            elif header.SOPInstanceUID in seen:
+                problem = ("declined", DeclinedReason.DUPLICATE_INSTANCE, "another file of this run has the same SOP Instance UID")
+            else:
+                seen.add(str(header.SOPInstanceUID))
+        if problem is not None:
+            logger.warning("file %d (see result.json): %s, %s: %s", number, *problem)
+        studies.setdefault(study_uid, []).append(_Entry(series_number, instance_number, file.name, file.path, problem))
+    return FolderIndex(studies, ignored)
+
+
+def read_studies(index: FolderIndex, read_header: HeaderReader) -> Iterator[Study[SourceImage]]:
+    """Yield the studies of an index in the order of their first file, reading the headers of one study at a time."""
+    for study_uid, entries in index.studies.items():
+        yield Study(study_uid, tuple(_read(entry, read_header) for entry in sorted(entries)))
+
+
+def _read(entry: _Entry, read_header: HeaderReader) -> SourceImage | ExcludedImage:
+    file = SourceFile(entry.path, entry.name)
+    if entry.problem is not None and entry.problem[1] != DeclinedReason.DUPLICATE_INSTANCE:
+        return ExcludedImage(file, *entry.problem)
+    try:
+        read = read_header(entry.path)
+    except ImageError as error:
+        return ExcludedImage(file, error.state, str(error.reason), error.detail)
+    if read is None:
+        return ExcludedImage(file, "failed", "unreadable_file", "the file changed during the run")
+    header, has_pixel_data, _ = read
+    image = SourceImage(
+        file=file,
+        header=header,
+        sop_instance_uid=str(header.SOPInstanceUID),
+        body_part=body_part(header),
+        view_position=str(header.get("ViewPosition") or "") or None,
+        laterality=laterality(header),
+        imager_pixel_spacing_mm=imager_pixel_spacing_mm(header),
+        has_pixel_data=has_pixel_data,
+    )
+    return image if entry.problem is None else ExcludedImage(image, *entry.problem)

@@ -1,0 +1,76 @@
+"""Start a ResNet50 encoder from ImageNet weights whose batch norm was folded into the convolutions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+
+def load_encoder(encoder: nn.Module, path: str | Path) -> None:
+    """Load ImageNet weights into a timm ``features_only`` encoder; a colour stem is summed to a grey one.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is absent.
+    ValueError
+        If the file lacks weights of the encoder.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint; pass --initial_weights FILE")
+    stored = load_file(path) if Path(path).suffix == ".safetensors" else torch.load(path, weights_only=True)
+    weights = {key: value.float() for key, value in stored.items()}
+    own = encoder.state_dict()
+    for key, value in weights.items():
+        if key in own and value.ndim == 4 and value.shape[1] == 3 and own[key].shape[1] == 1:
+            weights[key] = value.sum(dim=1, keepdim=True)
+    missing, _ = encoder.load_state_dict(weights, strict=False)
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    if missing:
+        raise ValueError(f"{path}: lacks {len(missing)} tensors of the encoder, first {missing[0]}")
+
+
+def unfold_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Give identity batch norm layers the statistics of real images without changing what the network computes.
+
+    Weights with folded batch norm train stiffly: their norm layers neither centre nor scale. Each layer gets the mean and
+    the variance that its input has over ``batches``, and an affine part that undoes them.
+    """
+    layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    sums: dict[nn.Module, list[Any]] = {layer: [0, 0.0, 0.0] for layer in layers}
+
+    def collect(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        values = inputs[0].double()
+        total = sums[layer]
+        total[0] += values.numel() // values.shape[1]
+        total[1] += values.sum(dim=(0, 2, 3))
+        total[2] += values.square().sum(dim=(0, 2, 3))
+
+    hooks = [layer.register_forward_pre_hook(collect) for layer in layers]
+    network.eval()
+    with torch.inference_mode():
+        for batch in batches:
+            network(batch)
+    for hook in hooks:
+        hook.remove()
+    dead = 0
+    for layer in layers:
+        count, total, squares = sums[layer]
+        mean = (total / count).float()
+        variance = (squares / count - (total / count).square()).clamp_min(0).float()
+        gain = layer.weight / (layer.running_var + layer.eps).sqrt()  # type: ignore[operator]
+        with torch.no_grad():
+            layer.bias += gain * (mean - layer.running_mean)
+            layer.weight.copy_(gain * (variance + layer.eps).sqrt())
+            layer.running_mean.copy_(mean)  # type: ignore[union-attr]
+            layer.running_var.copy_(variance)  # type: ignore[union-attr]
+        dead += int((variance < 1e-8).sum())
+    logger.info("batch norm statistics set in %d layers; %d channels are constant", len(layers), dead)
