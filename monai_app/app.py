@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from holoscan.schedulers import EventBasedScheduler
 from monai.deploy.core import Application
 
-from holoscan.schedulers import EventBasedScheduler
 from monai_app.settings import Settings
 from operators.classification import study_points
 from operators.classification_operator import ClassificationOperator

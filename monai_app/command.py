@@ -21,7 +21,7 @@ def main() -> int | None:
 
 
 def execute(arguments: list[str]) -> int:
-    """Replace this process by an application: a folder with ``__main__.py`` or a file; all other flags are the application's."""
+    """Replace this process by an application; all flags but its path are the application's."""
     parser = argparse.ArgumentParser(
         prog="monai-deploy exec",
         description="Run an application in this Python, without a container. All further flags go to the application: "

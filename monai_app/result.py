@@ -1,4 +1,4 @@
-"""The run's outcome: studies are collected as they finish; ``result.json`` and ``report.html`` are written at the end."""
+"""The run's outcome: studies are collected as they finish, ``report.html`` and ``result.json`` end the run."""
 
 from __future__ import annotations
 
@@ -73,9 +73,11 @@ class RunResult:
         images = [image for study in self.studies for image in study.images]
         states = Counter(image.state for image in images)
         named = sum(study.study_instance_uid is not None for study in self.studies)
-        return {"studies": named, "images": len(images)} | {state: states[state] for state in STATES} | {
-            "ignored_files": self.ignored_files
-        }
+        return (
+            {"studies": named, "images": len(images)}
+            | {state: states[state] for state in STATES}
+            | {"ignored_files": self.ignored_files}
+        )
 
     def exit_code(self) -> int:
         """Return 0, 3 or 4 for a run that came to its end (INTERFACE: exit codes)."""
@@ -134,6 +136,9 @@ def _image_json(image: ImageSummary) -> dict[str, Any]:
     plain = {field.name: getattr(image, field.name) for field in dataclasses.fields(image)}
     return plain | {
         "boxes": [dataclasses.asdict(box) | {"score": round(score, 6)} for box, score in image.boxes],
-        "masks": [{"area_px": area, "area_mm2": area_mm2, "predicted_iou": round(iou, 6)} for area, area_mm2, iou in image.masks],
+        "masks": [
+            {"area_px": area, "area_mm2": area_mm2, "predicted_iou": round(iou, 6)}
+            for area, area_mm2, iou in image.masks
+        ],
         "outputs": list(image.outputs),
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,10 +24,9 @@ from operators.outputs import ImageSummary, StudySummary
 from operators.provenance import Model, Provenance
 from operators.records import Bundle
 from operators.report import Page
-from operators.studies import FolderIndex, index_files, list_files, read_studies
+from operators.studies import FolderIndex, HeaderReader, index_files, list_files, read_studies
 
 logger = logging.getLogger("osteomap")
-HeaderReader = Callable[[Path], tuple[Dataset, bool, ImageError | None] | None]
 
 
 def run(argv: list[str]) -> int:
@@ -68,7 +66,9 @@ def _output_folder(output: Path) -> Path:
         (output / ".writable").touch()
         (output / ".writable").unlink()
     except OSError as error:
-        raise SettingsError(f"{output}: cannot be written to ({type(error).__name__}); check -o / HOLOSCAN_OUTPUT_PATH") from error
+        raise SettingsError(
+            f"{output}: cannot be written to ({type(error).__name__}); check -o / HOLOSCAN_OUTPUT_PATH"
+        ) from error
     return output.resolve()
 
 
@@ -77,9 +77,10 @@ def _analyse(source: Path, output: Path, settings: Settings, models: tuple[Bundl
     classifier, segmenter = models
     provenance = _provenance(classifier, segmenter)
     limits = settings.radiographs
-    with Decoder(limits.decoder_timeout_s, limits.decoder_memory_mib) as headers, Decoder(
-        limits.decoder_timeout_s, limits.decoder_memory_mib
-    ) as pixels:
+    with (
+        Decoder(limits.decoder_timeout_s, limits.decoder_memory_mib) as headers,
+        Decoder(limits.decoder_timeout_s, limits.decoder_memory_mib) as pixels,
+    ):
         read_header = _header_reader(headers)
         index = index_files(list_files(source.resolve(), left_out=output), read_header)
         seconds = {"total": 0.0, "read": time.perf_counter() - started}
@@ -87,13 +88,17 @@ def _analyse(source: Path, output: Path, settings: Settings, models: tuple[Bundl
         logger.info("%d DICOM files of %d studies, %d other files", files, len(index.studies), index.ignored_files)
         page = Page(provenance, study_points(classifier), tuple(classifier.metadata["limits"]))
         result = RunResult(output, page, settings.report.pictures, len(index.studies), index.ignored_files)
-        stages = Stages(settings, classifier, segmenter, provenance, pixels, read_studies(index, read_header), result.collect)
+        stages = Stages(
+            settings, classifier, segmenter, provenance, pixels, read_studies(index, read_header), result.collect
+        )
         application = OsteoMapApp(stages)
         code = _run_graph(application, index, result) if index.studies else result.exit_code()
         for name, value in application.seconds().items() if index.studies else ():
             seconds[name] = seconds.get(name, 0.0) + value
     seconds["total"] = time.perf_counter() - started
-    result.write(code, {name: seconds.get(name, 0.0) for name in ("total", "read", "classify", "localize", "segment", "write")})
+    result.write(
+        code, {name: seconds.get(name, 0.0) for name in ("total", "read", "classify", "localize", "segment", "write")}
+    )
     _say_what_happened(result, code)
     return code
 
@@ -149,6 +154,8 @@ def _say_what_happened(result: RunResult, code: int) -> None:
         logger.error("no DICOM image was found in the input (%d other files)", counts["ignored_files"])
     logger.info("%s", ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items()))
     if counts["failed"]:
-        logger.error("%d of %d images failed; result.json names each with its reason", counts["failed"], counts["images"])
+        logger.error(
+            "%d of %d images failed; result.json names each with its reason", counts["failed"], counts["images"]
+        )
     logger.info("report: %s", result.output / "report.html")
     sys.stderr.flush()

@@ -16,8 +16,8 @@ STACK_BYTES = 32 * 1024 * 1024  # what Holoscan asks for
 def prepare() -> None:
     """Raise the stack limit (which takes a restart of the interpreter), quieten Holoscan and load its CUDA runtime.
 
-    Holoscan links against libcudart even where there is no GPU; the library comes with torch's packages and is not on the
-    loader's path.
+    Holoscan links against libcudart even where there is no GPU; the library comes with torch's packages and is not on
+    the loader's path.
     """
     _raise_stack_limit()
     os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "ERROR")

@@ -142,7 +142,11 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return tuple(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if typing.get_origin(hint) is tuple or not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+    if (
+        typing.get_origin(hint) is tuple
+        or not isinstance(value, hint)
+        or (isinstance(value, bool) and hint is not bool)
+    ):
         raise SettingsError(f"{where}: {value!r} is not {getattr(hint, '__name__', 'a list of words')}")
     return value
 

@@ -31,8 +31,8 @@ def load_bundle(bundle_root: Path, checkpoint: str | None = None) -> Bundle:
     bundle_root
         The bundle's folder.
     checkpoint
-        Name of a published checkpoint that stands in for the bundle's own weights: ``configs/<checkpoint>.json`` overlays
-        ``inference.json``, ``large_files.yml`` names the file and its sha256.
+        Name of a published checkpoint that stands in for the bundle's own weights: ``configs/<checkpoint>.json``
+        overlays ``inference.json``, ``large_files.yml`` names the file and its sha256.
 
     Every file that changes what the bundle computes is listed with its sha256 in ``SHA256SUMS``
     (``sha256sum -c SHA256SUMS`` checks it by hand).
@@ -56,7 +56,7 @@ def load_bundle(bundle_root: Path, checkpoint: str | None = None) -> Bundle:
         name=bundle_root.name,
         version=str(metadata["version"]),
         sha256=digest,
-        network=network.eval().to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        network=network.eval().to(memory_format=torch.channels_last),
         preprocess=preprocess,
         metadata=metadata,
     )
@@ -104,7 +104,7 @@ def _large_file(bundle_root: Path, checkpoint: str) -> tuple[str, str]:
     file = bundle_root / entry["path"]
     if not file.is_file():
         raise BundleError(
-            f"bundle {bundle_root.name}: {entry['path']} is missing; fetch it with python -m training.download {checkpoint}"
+            f"bundle {bundle_root.name}: {entry['path']} is missing; fetch it: python -m training.download {checkpoint}"
         )
     if sha256(file) != entry["hash_val"]:
         raise BundleError(f"bundle {bundle_root.name}: {entry['path']} does not match its sha256; fetch it again")
@@ -122,7 +122,9 @@ def read_config(bundle_root: str | Path, overlay: str | None = None) -> ConfigPa
 
 def read_weights(file: Path) -> dict[str, Tensor]:
     """Read a checkpoint as float32; what is stored as int8 is multiplied by its scales, one per output channel."""
-    stored = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+    stored = (
+        load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+    )
     weights: dict[str, Tensor] = {}
     for name, tensor in stored.items():
         if name.endswith(SCALE):

@@ -34,21 +34,21 @@ def classify(radiograph: Radiograph, bundle: Bundle) -> Classification:
         feature_weights=weights / temperature,
         feature_bias=None if bias is None else bias / float(temperature),
         feature_stride=image.shape[-1] / features.shape[-1],
-        geometry=geometry_of(image.affine, rows, columns, whole_image(rows, columns))  # type: ignore[attr-defined],
+        geometry=geometry_of(image.affine, (rows, columns), whole_image(rows, columns)),
     )
 
 
 def feature_weights(network: nn.Module, features: Tensor) -> tuple[NDArray[np.float32], float | None]:
-    """Return what turns features into an activation map: (channels,) weights and the bias, None where there is no scale.
+    """Return what turns features into an activation map: (channels,) weights and a bias, or None without a scale.
 
     A linear head is its own answer. Any other head is differentiated: the gradient's mean over the map.
 
     Notes
     -----
-    Zhou et al., CVPR 2016 (CAM); Selvaraju et al., ICCV 2017 (Grad-CAM), which for a pooled linear map gives the same weights
-    up to a factor.
+    Zhou et al., CVPR 2016 (CAM); Selvaraju et al., ICCV 2017 (Grad-CAM), which for a pooled linear map gives the same
+    weights up to a factor.
     """
-    layer = network.get_classifier() if hasattr(network, "get_classifier") else None
+    layer = network.get_classifier() if hasattr(network, "get_classifier") else None  # type: ignore[operator]
     if isinstance(layer, nn.Linear | nn.Conv2d) and layer.weight.shape[:2] == (1, features.shape[1]):
         bias = 0.0 if layer.bias is None else float(layer.bias.detach())
         return layer.weight.detach().flatten().float().numpy().copy(), bias

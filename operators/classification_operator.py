@@ -8,8 +8,8 @@ from monai.deploy.core import Fragment
 
 from operators.classification import classify
 from operators.records import Bundle, Classification, Radiograph
-from operators.study import Study
 from operators.stage_operator import StageOperator
+from operators.study import Study
 
 
 class ClassificationOperator(StageOperator):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import gdcm
-from pydicom.pixels.decoders import JPEGExtended12BitDecoder
+from pydicom.pixels.decoders.base import JPEGExtended12BitDecoder
 from pydicom.uid import JPEGExtended12Bit
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def decode_frame(frame: bytes, runner: DecodeRunner) -> bytes:
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
     allocated = 8 if precision <= 8 else 16
     runner.set_option("bits_allocated", allocated)
-    runner.set_option("bits_stored", precision)  # else pydicom masks what a lossy stream overshoots, and white turns black
+    runner.set_option(
+        "bits_stored", precision
+    )  # else pydicom masks what a lossy stream overshoots, and white turns black
     image.SetPixelFormat(gdcm.PixelFormat(1, allocated, precision, precision - 1, 0))
     buffer: str = image.GetBuffer()
     return buffer.encode("utf-8", "surrogateescape")  # GDCM hands bytes over as str

@@ -92,7 +92,8 @@ def normalise_body_part(text: str) -> str | None:
 def body_part_of_region(region: Dataset) -> str | None:
     """Return the defined term of an Anatomic Region Sequence item, or None if it has no code.
 
-    A region that the table does not know comes back as its scheme and code. Retired SNOMED RT codes (SRT) are understood.
+    A region that the table does not know comes back as its scheme and code. Retired SNOMED RT codes (SRT) are
+    understood.
     """
     value, scheme = region.get("CodeValue"), region.get("CodingSchemeDesignator")
     if not value or not scheme:

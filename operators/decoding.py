@@ -1,7 +1,8 @@
 """A child process that reads untrusted files under a memory limit and a time-out, and the client that guards it.
 
-Whatever a file does - a codec that crashes, a header that eats memory, a loop without end - costs that file, never the run.
-The child answers each request with one JSON line and, for pixels, the raw float32 picture; nothing is pickled.
+Whatever a file does - a codec that crashes, a header that eats memory, a loop without end - costs that file, never
+the run. The child answers each request with one JSON line and, for pixels, the raw float32 picture; nothing is
+pickled.
 """
 
 from __future__ import annotations
@@ -102,11 +103,14 @@ class Decoder:
         except TimeoutError as error:
             self.close()
             raise InvalidDicomError(
-                FailedReason.DECODER_TIMEOUT, f"reading took longer than {self._timeout_s:g} s; see radiographs: decoder_timeout_s"
+                FailedReason.DECODER_TIMEOUT,
+                f"reading took longer than {self._timeout_s:g} s; see radiographs: decoder_timeout_s",
             ) from error
         except (EOFError, OSError) as error:
             self.close()
             raise InvalidDicomError(damaged, "the decoder crashed on this file; export the image again") from error
+        if "not_dicom" in reply:
+            raise NotDicomError
         if "error" in reply:
             raise _error_of(reply["error"])
         return reply, body
@@ -142,10 +146,8 @@ class Decoder:
         return buffer
 
 
-def _error_of(told: dict[str, str]) -> Exception:
+def _error_of(told: dict[str, str]) -> ImageError:
     """Return the exception that the child described."""
-    if told["state"] == "not_dicom":
-        return NotDicomError()
     if told["state"] == "declined":
         return UnsupportedImageError(DeclinedReason(told["reason"]), told["detail"])
     return InvalidDicomError(FailedReason(told["reason"]), told["detail"])
@@ -170,7 +172,7 @@ def _answer(job: str, path: Path) -> tuple[dict[str, Any], bytes]:
         picture = render(stored, header)
         return {"rows": picture.shape[0], "columns": picture.shape[1], "bytes": picture.nbytes}, picture.tobytes()
     except NotDicomError:
-        return {"error": {"state": "not_dicom"}}, b""
+        return {"not_dicom": True}, b""
     except ImageError as error:
         return {"error": _tell(error)}, b""
     except BaseException as error:  # noqa: BLE001 - around decoders, in a child process

@@ -16,12 +16,24 @@ from pydicom.errors import InvalidDicomError as NoPreambleError
 from pydicom.filereader import read_partial
 from pydicom.pixels.utils import pixel_array
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, MediaStorageDirectoryStorage
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+    MediaStorageDirectoryStorage,
+)
 
 from operators import codecs
 from operators.errors import FailedReason, InvalidDicomError
 
 PIXEL_DATA_TAGS = (Tag("FloatPixelData"), Tag("DoubleFloatPixelData"), Tag("PixelData"))
+LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
 REQUIRED_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
@@ -63,7 +75,8 @@ def read_header(path: Path) -> tuple[Dataset, bool]:
             if not has_preamble:
                 raise NotDicomError from error
             raise InvalidDicomError(
-                FailedReason.UNREADABLE_FILE, f"the header cannot be parsed ({type(error).__name__}); export the image again"
+                FailedReason.UNREADABLE_FILE,
+                f"the header cannot be parsed ({type(error).__name__}); export the image again",
             ) from error
     if not has_preamble and "SOPClassUID" not in header:
         raise NotDicomError
@@ -76,7 +89,9 @@ def check_identity(header: Dataset) -> None:
     """Raise InvalidDicomError unless the header identifies its instance, series and study."""
     missing = [keyword for keyword in REQUIRED_UIDS if not header.get(keyword)]
     if missing:
-        raise InvalidDicomError(FailedReason.HEADER_INVALID, f"no {', '.join(missing)}; the image cannot be referred to")
+        raise InvalidDicomError(
+            FailedReason.HEADER_INVALID, f"no {', '.join(missing)}; the image cannot be referred to"
+        )
 
 
 def read_stored_values(path: Path) -> tuple[Dataset, NDArray[np.integer]]:
@@ -95,12 +110,13 @@ def read_stored_values(path: Path) -> tuple[Dataset, NDArray[np.integer]]:
     header = dcmread(path, force=True)
     if "TransferSyntaxUID" not in header.file_meta:
         header.file_meta = FileMetaDataset()
-        header.file_meta.TransferSyntaxUID = _transfer_syntax_without_meta(header)
+        header.file_meta.TransferSyntaxUID = UID(_transfer_syntax_without_meta(header))
     try:
         decoded = pixel_array(header, correct_unused_bits=False)
     except BaseException as error:  # noqa: BLE001 - codecs raise what they like; this is a child process
         raise InvalidDicomError(
-            FailedReason.PIXEL_DATA_CORRUPT, f"the pixel data cannot be decoded ({type(error).__name__}); export the image again"
+            FailedReason.PIXEL_DATA_CORRUPT,
+            f"the pixel data cannot be decoded ({type(error).__name__}); export the image again",
         ) from error
     if decoded.shape != (header.Rows, header.Columns):
         raise InvalidDicomError(FailedReason.PIXEL_DATA_CORRUPT, "the pixel data do not have Rows x Columns values")
@@ -108,23 +124,30 @@ def read_stored_values(path: Path) -> tuple[Dataset, NDArray[np.integer]]:
 
 
 def _within_bits_stored(decoded: NDArray[np.integer], header: Dataset) -> NDArray[np.integer]:
-    """Return the values that Bits Stored allows; old overlays beside them are masked, overshoot of a lossy codec is cut."""
+    """Return the values that Bits Stored allows; overlays beside them are masked, a lossy codec's overshoot is cut."""
     stored, high = int(header.BitsStored), int(header.HighBit)
     signed = header.get("PixelRepresentation") == 1
     lowest, highest = (-(2 ** (stored - 1)), 2 ** (stored - 1) - 1) if signed else (0, 2**stored - 1)
-    beside = high + 1 != stored or any("OverlayBitPosition" in element.keyword for element in header.group_dataset(0x6000))
-    if beside and not header.file_meta.TransferSyntaxUID.is_encapsulated:
+    least, most = int(decoded.min()), int(decoded.max())
+    syntax = header.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated and (high + 1 != stored or _has_overlay_bits(header)):
         values = decoded.astype(np.int64) >> (high + 1 - stored) & (2**stored - 1)
-        return np.where(values > highest, values - 2**stored, values).astype(np.int32)
-    if int(decoded.min()) >= lowest and int(decoded.max()) <= highest:
+        return np.asarray(np.where(values > highest, values - 2**stored, values), np.int32)
+    if lowest <= least and most <= highest:
         return decoded
-    if signed and not header.file_meta.TransferSyntaxUID.is_encapsulated and int(decoded.min()) >= 0 and int(decoded.max()) < 2**stored:
-        return np.where(decoded > highest, decoded.astype(np.int32) - 2**stored, decoded)  # no sign extension
-    if header.get("LossyImageCompression") == "01" or header.file_meta.TransferSyntaxUID.is_compressed:
-        return np.clip(decoded, lowest, highest)
+    if signed and not syntax.is_encapsulated and least >= 0 and most < 2**stored:  # the sign was not extended
+        return np.asarray(np.where(decoded > highest, decoded.astype(np.int32) - 2**stored, decoded))
+    if syntax in LOSSY:
+        return np.asarray(np.clip(decoded, lowest, highest))
     raise InvalidDicomError(
-        FailedReason.PIXEL_DATA_CORRUPT, f"pixel values exceed the {stored} bits that the header declares; correct Bits Stored"
+        FailedReason.PIXEL_DATA_CORRUPT,
+        f"pixel values exceed the {stored} bits that the header declares; correct Bits Stored",
     )
+
+
+def _has_overlay_bits(header: Dataset) -> bool:
+    """Say whether an overlay is kept in unused bits of the pixels, as old equipment does (PS3.3 C.9.2, retired use)."""
+    return any(element.keyword == "OverlayBitPosition" and element.value for element in header)
 
 
 def _has_preamble(file: BinaryIO) -> bool:

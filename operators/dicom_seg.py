@@ -21,8 +21,8 @@ FIRST_SERIES_NUMBER = 9001
 class SegRule:
     """How the object is written.
 
-    ``viewer_geometry`` adds a plane geometry where the header gives a spacing. The Standard reserves it for images with a
-    Frame of Reference, which radiographs lack, but some viewers need it to draw the segment at all.
+    ``viewer_geometry`` adds a plane geometry where the header gives a spacing. The Standard reserves it for images
+    with a Frame of Reference, which radiographs lack, but some viewers need it to draw the segment at all.
     """
 
     viewer_geometry: bool
@@ -46,7 +46,9 @@ def encode_segmentation(segmentation: Segmentation, provenance: Provenance, rule
         seg = _build(segmentation, outlined, tracking, provenance)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise EncodingError(f"the SEG object cannot be built ({type(error).__name__})") from error
-    seg.PatientOrientation = segmentation.source.header.get("PatientOrientation") or None  # type 2C; highdicom leaves it out
+    seg.PatientOrientation = (
+        segmentation.source.header.get("PatientOrientation") or None
+    )  # type 2C; highdicom leaves it out
     if rule.viewer_geometry:
         _add_viewer_geometry(seg, segmentation.source.imager_pixel_spacing_mm)
     provenance.stamp(seg)

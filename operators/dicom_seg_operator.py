@@ -9,8 +9,8 @@ from monai.deploy.core import Fragment
 from operators.dicom_seg import SegRule, encode_segmentation
 from operators.provenance import Provenance
 from operators.records import EncodedImage, Segmentation
-from operators.study import Study
 from operators.stage_operator import StageOperator
+from operators.study import Study
 
 
 class DicomSegOperator(StageOperator):

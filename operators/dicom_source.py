@@ -1,7 +1,8 @@
 """Source header -> the normalised copy that the writers may rely on.
 
-Real headers lack attributes that highdicom and the Standard demand, hold impossible dates or character sets that cannot be
-written again. The copy holds only what the results need: present, decoded, valid or empty. Nothing is invented.
+Real headers lack attributes that highdicom and the Standard demand, hold impossible dates or character sets that
+cannot be written again. The copy holds only what the results need: present, decoded, valid or empty. Nothing is
+invented.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ def normalise(header: Dataset) -> Dataset:
 
     Notes
     -----
-    What was emptied is logged by tag, never by value. A Frame of Reference is left out: without a plane position it only
-    makes a projection image look like a slice.
+    What was emptied is logged by tag, never by value. A Frame of Reference is left out: without a plane position it
+    only makes a projection image look like a slice.
     """
     copy = Dataset()
     copy.SpecificCharacterSet = "ISO_IR 192"
@@ -96,7 +97,10 @@ def normalise(header: Dataset) -> Dataset:
 
 def is_referable(header: Dataset) -> bool:
     """Say whether the UIDs of an image are valid (PS3.5 9.1), so that a valid object can refer to it."""
-    uids = [UID(header.get(keyword, "")) for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")]
+    uids = [
+        UID(header.get(keyword, ""))
+        for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+    ]
     return all(uid.is_valid and uid[0] in "012" and "." in uid for uid in uids)
 
 
@@ -118,7 +122,9 @@ def _readable_values(header: Dataset, keyword: str) -> Sequence[object] | None:
         setattr(probe, keyword, values)
         probe.to_json()
     except Exception as error:  # noqa: BLE001 - a damaged value raises a dozen kinds
-        logger.warning("source header: %s %s is invalid (%s) and left empty", Tag(keyword), keyword, type(error).__name__)
+        logger.warning(
+            "source header: %s %s is invalid (%s) and left empty", Tag(keyword), keyword, type(error).__name__
+        )
         return []
     return values
 

@@ -1,13 +1,14 @@
 """The images of a study -> one TID 1500 report (Comprehensive SR, PS3.16 TID 1500, in memory).
 
-All groups follow TID 1410: the whole image, each box as coordinates and, with the same tracking UID, as a segment. A group
-without a region (TID 1501) crashes a common viewer.
+All groups follow TID 1410: the whole image, each box as coordinates and, with the same tracking UID, as a segment. A
+group without a region (TID 1501) crashes a common viewer.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias, cast
 
 import numpy as np
 from highdicom import sr
@@ -37,7 +38,7 @@ from operators.study import ReportedStudy, Study, summarise_study
 logger = logging.getLogger(__name__)
 
 SERIES_NUMBER = 9000
-Group = sr.PlanarROIMeasurementsAndQualitativeEvaluations
+Group: TypeAlias = sr.PlanarROIMeasurementsAndQualitativeEvaluations
 
 
 def report_study(study: Study[EncodedImage], points: OperatingPoints, provenance: Provenance) -> ReportedStudy:
@@ -54,7 +55,9 @@ def report_study(study: Study[EncodedImage], points: OperatingPoints, provenance
         )
         study, report = Study(study.study_instance_uid, failed), None
     classifications = [image.segmentation.localization.classification for image in study.included]
-    return ReportedStudy(study, summarise_study(classifications, [image.state for image in study.excluded], points), report)
+    return ReportedStudy(
+        study, summarise_study(classifications, [image.state for image in study.excluded], points), report
+    )
 
 
 def encode_report(study: Study[EncodedImage], provenance: Provenance) -> Dataset | None:
@@ -65,7 +68,9 @@ def encode_report(study: Study[EncodedImage], provenance: Provenance) -> Dataset
     EncodingError
         If highdicom refuses the object.
     """
-    pictures = [image.source for image in study.images if isinstance(image.source, SourceImage) and _can_be_shown(image.source)]
+    pictures = [
+        image.source for image in study.images if isinstance(image.source, SourceImage) and _can_be_shown(image.source)
+    ]
     if not pictures:
         return None
     try:
@@ -91,7 +96,7 @@ def encode_report(study: Study[EncodedImage], provenance: Provenance) -> Dataset
     report.DeviceSerialNumber = provenance.device_uid[-16:]
     report.SoftwareVersions = provenance.version
     provenance.stamp(report)
-    return report
+    return cast(Dataset, report)
 
 
 def _content(study: Study[EncodedImage], provenance: Provenance) -> sr.MeasurementReport:
@@ -104,7 +109,9 @@ def _content(study: Study[EncodedImage], provenance: Provenance) -> sr.Measureme
             if image.source.body_part is None:
                 comments.append(f"Image {number}: the header names no body part; it may be out of scope.")
         elif isinstance(image, ExcludedImage) and isinstance(image.source, SourceImage):
-            comments.append(f"Image {number} ({image.source.sop_instance_uid}) was not analysed: {image.state}, {image.reason}.")
+            comments.append(
+                f"Image {number} ({image.source.sop_instance_uid}) was not analysed: {image.state}, {image.reason}."
+            )
             if _can_be_shown(image.source):
                 groups.append(_excluded_group(number, image.source, provenance))
         elif isinstance(image, ExcludedImage):
@@ -117,7 +124,9 @@ def _content(study: Study[EncodedImage], provenance: Provenance) -> sr.Measureme
     )
     for comment in comments:
         content[0].ContentSequence.append(
-            sr.TextContentItem(name=codes.DCM.Comment, value=comment, relationship_type=sr.RelationshipTypeValues.CONTAINS)
+            sr.TextContentItem(
+                name=codes.DCM.Comment, value=comment, relationship_type=sr.RelationshipTypeValues.CONTAINS
+            )
         )
     return content
 
@@ -131,12 +140,14 @@ def _observation_context(provenance: Provenance) -> sr.ObservationContext:
         serial_number=provenance.device_uid[-16:],
     )
     return sr.ObservationContext(
-        observer_device_context=sr.ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
+        observer_device_context=sr.ObserverContext(
+            observer_type=codes.DCM.Device, observer_identifying_attributes=device
+        )
     )
 
 
 def _image_groups(number: int, image: EncodedImage, provenance: Provenance) -> Iterator[Group]:
-    """Yield the group of the whole image, then two groups per box: its coordinates and, if it was outlined, its segment."""
+    """Yield the whole image's group, then two per box: its coordinates and, if it was outlined, its segment."""
     classification = image.segmentation.localization.classification
     header = image.source.header
     yield Group(
@@ -195,7 +206,9 @@ def _can_be_shown(source: SourceImage) -> bool:
 
 def _polyline(source: SourceImage, left: int, top: int, right: int, bottom: int) -> sr.ImageRegion:
     """Return a closed rectangle in image coordinates: (column, row), pixel edges (PS3.3 C.18.6)."""
-    points: NDArray[np.float64] = np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], float)
+    points: NDArray[np.float64] = np.array(
+        [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], float
+    )
     reference = sr.SourceImageForRegion(source.header.SOPClassUID, source.sop_instance_uid)
     return sr.ImageRegion(sr.GraphicTypeValues.POLYLINE, points, reference)
 
@@ -219,7 +232,11 @@ def _sites(source: SourceImage) -> Sequence[sr.FindingSite] | None:
 
 
 def _probability(value: float, model: Model) -> sr.Measurement:
-    parameters = [f"model_sha256={model.sha256}", *(f"{name}={text}" for name, text in model.parameters), RESEARCH_USE_ONLY]
+    parameters = [
+        f"model_sha256={model.sha256}",
+        *(f"{name}={text}" for name, text in model.parameters),
+        RESEARCH_USE_ONLY,
+    ]
     return sr.Measurement(
         name=PROBABILITY_NAME,
         value=round(float(value), 6),

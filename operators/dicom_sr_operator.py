@@ -9,8 +9,8 @@ from monai.deploy.core import Fragment
 from operators.dicom_sr import report_study
 from operators.provenance import Provenance
 from operators.records import EncodedImage, OperatingPoints
-from operators.study import ReportedStudy, Study
 from operators.stage_operator import StageOperator
+from operators.study import ReportedStudy, Study
 
 
 class DicomSrOperator(StageOperator):

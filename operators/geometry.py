@@ -112,15 +112,16 @@ class PixelGeometry:
         return np.asarray(down @ values @ across.T, np.float32)
 
 
-def geometry_of(affine: ArrayLike, rows: int, columns: int, window: PixelBox) -> PixelGeometry:
-    """Return where a window of an image of (rows, columns) lies in a network's input.
+def geometry_of(affine: ArrayLike, shape: tuple[int, ...], window: PixelBox) -> PixelGeometry:
+    """Return where a window of an image of ``shape`` (rows, columns) lies in a network's input.
 
-    ``affine`` is what MONAI's transforms leave on the tensor they return; its diagonal is window pixels per input pixel.
+    ``affine`` is what MONAI's transforms leave on the tensor they return; its diagonal is window pixels per input
+    pixel.
     """
     matrix = np.asarray(affine, float)
     return PixelGeometry(
-        rows=rows,
-        columns=columns,
+        rows=shape[0],
+        columns=shape[1],
         window=window,
         input_height=round(window.height / float(matrix[0, 0])),
         input_width=round(window.width / float(matrix[1, 1])),

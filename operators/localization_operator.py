@@ -8,8 +8,8 @@ from monai.deploy.core import Fragment
 
 from operators.localization import BoxRule, localize
 from operators.records import Classification, Localization
-from operators.study import Study
 from operators.stage_operator import StageOperator
+from operators.study import Study
 
 
 class LocalizationOperator(StageOperator):

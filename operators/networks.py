@@ -107,7 +107,9 @@ class PyramidImageEncoder(nn.Module):
         self.encoder = encoder
         stages: Sequence[int] = encoder.feature_info.channels()  # type: ignore[operator, union-attr]
         self.lateral = nn.ModuleList(nn.Conv2d(channels, embed_dim, 1) for channels in stages)
-        self.neck = nn.Sequential(LayerNorm2d(embed_dim), nn.Conv2d(embed_dim, embed_dim, 3, padding=1), LayerNorm2d(embed_dim))
+        self.neck = nn.Sequential(
+            LayerNorm2d(embed_dim), nn.Conv2d(embed_dim, embed_dim, 3, padding=1), LayerNorm2d(embed_dim)
+        )
 
     def forward(self, image: Tensor) -> Tensor:
         """Return embeddings (batch, embed_dim, img_size / s, img_size / s) of images (batch, 3, img_size, img_size)."""
@@ -130,7 +132,10 @@ class TinyViTImageEncoder(nn.Module):
         model.stages[3].downsample.conv2.conv.stride = (1, 1)
         self.patch_embed, self.stages = model.patch_embed, model.stages
         self.neck = nn.Sequential(
-            nn.Conv2d(320, 256, 1, bias=False), LayerNorm2d(256), nn.Conv2d(256, 256, 3, padding=1, bias=False), LayerNorm2d(256)
+            nn.Conv2d(320, 256, 1, bias=False),
+            LayerNorm2d(256),
+            nn.Conv2d(256, 256, 3, padding=1, bias=False),
+            LayerNorm2d(256),
         )
 
     def forward(self, image: Tensor) -> Tensor:
@@ -143,6 +148,7 @@ def build_sam(
     embed_dim: int,
     embedding_size: int,
     mlp_dim: int = 2048,
+    *,
     pixel_mean: Sequence[float] = (123.675, 116.28, 103.53),
     pixel_std: Sequence[float] = (58.395, 57.12, 57.375),
 ) -> Sam:
@@ -160,7 +166,7 @@ def build_sam(
     size: int = image_encoder.img_size  # type: ignore[assignment]
     transformer = TwoWayTransformer(depth=2, embedding_dim=embed_dim, mlp_dim=mlp_dim, num_heads=8)
     return Sam(
-        image_encoder=image_encoder,  # type: ignore[arg-type]
+        image_encoder=image_encoder,
         prompt_encoder=PromptEncoder(embed_dim, (embedding_size, embedding_size), (size, size), mask_in_chans=16),
         mask_decoder=MaskDecoder(transformer_dim=embed_dim, transformer=transformer, iou_head_hidden_dim=embed_dim),
         pixel_mean=list(pixel_mean),
@@ -181,6 +187,8 @@ def _rename_mobile_sam(_module: nn.Module, state: dict[str, Tensor], *_: object)
         tensor, name = state.pop(key), key.removeprefix("image_encoder.")
         if name.startswith(("norm_head", "head")):
             continue
-        name = name.replace("patch_embed.seq.0.", "patch_embed.conv1.").replace("patch_embed.seq.2.", "patch_embed.conv2.")
+        name = name.replace("patch_embed.seq.0.", "patch_embed.conv1.").replace(
+            "patch_embed.seq.2.", "patch_embed.conv2."
+        )
         name = re.sub(r"^layers\.(\d+)\.downsample", lambda match: f"stages.{int(match[1]) + 1}.downsample", name)
         state["image_encoder." + re.sub(r"\.c\.", ".conv.", re.sub(r"^layers\.", "stages.", name))] = tensor

@@ -96,7 +96,9 @@ def summarise(image: EncodedImage | ExcludedImage, outputs: tuple[str, ...] = ()
         return _summary_of_file(source, image)  # type: ignore[arg-type]
     about = (source.body_part, source.view_position, source.laterality)
     if isinstance(image, ExcludedImage):
-        return ImageSummary(source.file.name, source.sop_instance_uid, image.state, image.reason, image.detail, *about, None)
+        return ImageSummary(
+            source.file.name, source.sop_instance_uid, image.state, image.reason, image.detail, *about, None
+        )
     localization = image.segmentation.localization
     spacing = source.imager_pixel_spacing_mm
     areas = [int(mask.sum()) for mask in image.segmentation.masks]

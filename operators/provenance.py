@@ -61,7 +61,9 @@ class Provenance:
 
     def contributing_equipment(self) -> list[hd.ContributingEquipment]:
         """Return the Contributing Equipment item that names the software and its models."""
-        models = ", ".join(f"{model.name} {model.version} sha256 {model.sha256}" for model in (self.classifier, self.segmenter))
+        models = ", ".join(
+            f"{model.name} {model.version} sha256 {model.sha256}" for model in (self.classifier, self.segmenter)
+        )
         return [
             hd.ContributingEquipment(
                 manufacturer=f"{APPLICATION} project",

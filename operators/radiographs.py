@@ -69,12 +69,16 @@ def check_scope(header: Dataset, scope: Scope) -> None:
     _check_kind(header, scope)
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise UnsupportedImageError(DeclinedReason.MULTI_FRAME, "several frames; only single-frame images are read")
-    if header.get("SamplesPerPixel", 1) != 1 or header.get("PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
+    if header.get("SamplesPerPixel", 1) != 1 or header.get("PhotometricInterpretation") not in (
+        "MONOCHROME1",
+        "MONOCHROME2",
+    ):
         raise UnsupportedImageError(DeclinedReason.COLOUR, "not a grey-scale image (MONOCHROME1 or MONOCHROME2)")
     part = body_part(header)
     if part is not None and part not in scope.body_parts:
         raise UnsupportedImageError(
-            DeclinedReason.BODY_PART_OUT_OF_SCOPE, "the body part is not in the scope list; see radiographs: body_parts in app.yaml"
+            DeclinedReason.BODY_PART_OUT_OF_SCOPE,
+            "the body part is not in the scope list; see radiographs: body_parts in app.yaml",
         )
     _check_matrix(header, scope)
 
@@ -99,13 +103,18 @@ def _check_matrix(header: Dataset, scope: Scope) -> None:
     if rows <= 0 or columns <= 0:
         raise InvalidDicomError(FailedReason.HEADER_INVALID, "Rows or Columns is absent or zero")
     if min(rows, columns) < scope.smallest_side:
-        raise UnsupportedImageError(DeclinedReason.TOO_SMALL, f"{columns} x {rows} pixels; the least is {scope.smallest_side} a side")
+        raise UnsupportedImageError(
+            DeclinedReason.TOO_SMALL, f"{columns} x {rows} pixels; the least is {scope.smallest_side} a side"
+        )
     if rows * columns > scope.largest_area:
-        raise UnsupportedImageError(DeclinedReason.TOO_LARGE, f"{columns} x {rows} pixels; the most is {scope.largest_area} in all")
+        raise UnsupportedImageError(
+            DeclinedReason.TOO_LARGE, f"{columns} x {rows} pixels; the most is {scope.largest_area} in all"
+        )
     allocated, stored, high = (int(header.get(keyword) or 0) for keyword in ("BitsAllocated", "BitsStored", "HighBit"))
     if allocated not in (8, 16) or not 2 <= stored <= allocated or not stored - 1 <= high < allocated:
         raise InvalidDicomError(
-            FailedReason.HEADER_INVALID, f"bits allocated / stored / high bit of {allocated} / {stored} / {high} are impossible"
+            FailedReason.HEADER_INVALID,
+            f"bits allocated / stored / high bit of {allocated} / {stored} / {high} are impossible",
         )
     if header.get("PixelRepresentation", 0) not in (0, 1):
         raise InvalidDicomError(FailedReason.HEADER_INVALID, "Pixel Representation is neither 0 nor 1")
@@ -143,7 +152,9 @@ def render(stored: NDArray[np.integer], header: Dataset) -> Array:
         modality_values = apply_modality(ramp, header)
         table = apply_voi(modality_values, modality_values[used & inside], header)
     except (AttributeError, IndexError, TypeError, ValueError) as error:
-        raise InvalidDicomError(FailedReason.HEADER_INVALID, f"a look-up table is impossible ({type(error).__name__})") from error
+        raise InvalidDicomError(
+            FailedReason.HEADER_INVALID, f"a look-up table is impossible ({type(error).__name__})"
+        ) from error
     if not np.isfinite(table).all():
         raise InvalidDicomError(FailedReason.HEADER_INVALID, "a look-up table yields values that are not numbers")
     if header.get("PhotometricInterpretation") == "MONOCHROME1":
@@ -153,31 +164,31 @@ def render(stored: NDArray[np.integer], header: Dataset) -> Array:
 
 
 def apply_modality(stored: NDArray[np.integer], header: Dataset) -> NDArray[np.float64]:
-    """Return modality values of stored values: the Modality LUT, or rescale slope and intercept, or as they are (PS3.3 C.11.1)."""
+    """Return modality values of stored values: by Modality LUT or by rescale slope and intercept (PS3.3 C.11.1)."""
     if header.get("ModalityLUTSequence"):
         values, _ = _look_up(stored, header.ModalityLUTSequence[0])
         return values
     slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
-    return stored * float(1 if slope is None else slope) + float(intercept or 0)
+    return np.asarray(stored * float(1 if slope is None else slope) + float(intercept or 0), np.float64)
 
 
 def apply_voi(values: NDArray[np.float64], used: NDArray[np.float64], header: Dataset) -> NDArray[np.float64]:
     """Return modality values after the VOI LUT, scaled to [0, 1] (PS3.3 C.11.2).
 
-    The first item is taken: a LUT before a window, the first of several windows. Without any, the range of the image's own
-    values is shown. ``used`` are the modality values that the image's pixels have, padding excluded.
+    The first item is taken: a LUT before a window, the first of several windows. Without any, the range of the
+    image's own values is shown. ``used`` are the modality values that the image's pixels have, padding excluded.
     """
     sequence = header.get("VOILUTSequence")
     if sequence:
         looked_up, bits = _look_up(np.round(values).astype(np.int64), sequence[0])
-        return np.clip(looked_up / (2**bits - 1), 0, 1)
+        return np.asarray(np.clip(looked_up / (2**bits - 1), 0, 1))
     centre, width = (_first_number(header, keyword) for keyword in ("WindowCenter", "WindowWidth"))
     if centre is not None and width is not None:
         windowed = apply_window(values, centre, width, str(header.get("VOILUTFunction") or "LINEAR"))
         if np.ptp(windowed[np.isin(values, used)]) > 0:
             return windowed  # a window that misses all pixels is a mistake of the header, not of the radiograph
     low, high = used.min(), used.max()
-    return np.clip((values - low) / max(high - low, 1e-12), 0, 1)
+    return np.asarray(np.clip((values - low) / max(high - low, 1e-12), 0, 1))
 
 
 def apply_window(values: NDArray[np.float64], centre: float, width: float, function: str) -> NDArray[np.float64]:
@@ -191,14 +202,14 @@ def apply_window(values: NDArray[np.float64], centre: float, width: float, funct
     if function == "SIGMOID" and width > 0:
         return np.asarray(1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -60, 60))))
     if function == "LINEAR_EXACT" and width > 0:
-        return np.clip((values - centre) / width + 0.5, 0, 1)
+        return np.asarray(np.clip((values - centre) / width + 0.5, 0, 1))
     if function == "LINEAR" and width >= 1:
-        return np.clip((values - (centre - 0.5)) / max(width - 1, 1e-6) + 0.5, 0, 1)
+        return np.asarray(np.clip((values - (centre - 0.5)) / max(width - 1, 1e-6) + 0.5, 0, 1))
     raise ValueError(f"a window of function {function} and width {width}")
 
 
 def _look_up(values: NDArray[np.integer], item: Dataset) -> tuple[NDArray[np.float64], int]:
-    """Return (entries of a LUT for integer values, bits per entry); values beyond the table take its first or last entry."""
+    """Return (entries of a LUT for integer values, bits per entry); beyond the table its first or last entry holds."""
     count, first, bits = (int(number) for number in item.LUTDescriptor)
     data = item.LUTData
     if isinstance(data, bytes):  # OW, or US read without knowing the number of entries

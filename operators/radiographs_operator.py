@@ -10,8 +10,8 @@ from operators.decoding import Decoder
 from operators.errors import DeclinedReason, UnsupportedImageError
 from operators.radiographs import Scope, check_scope
 from operators.records import Radiograph, SourceImage
-from operators.study import Study
 from operators.stage_operator import StageOperator
+from operators.study import Study
 
 
 class RadiographsOperator(StageOperator):
@@ -20,7 +20,9 @@ class RadiographsOperator(StageOperator):
     input_port = "studies"
     output_port = "radiographs"
 
-    def __init__(self, fragment: Fragment, *args: Any, scope: Scope, decoder: Decoder, name: str = "radiographs") -> None:
+    def __init__(
+        self, fragment: Fragment, *args: Any, scope: Scope, decoder: Decoder, name: str = "radiographs"
+    ) -> None:
         self.scope = scope
         self.decoder = decoder
         super().__init__(fragment, *args, name=name)

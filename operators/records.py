@@ -1,7 +1,7 @@
 """The frozen records that travel on the wires; each keeps the one before it.
 
-A wire carries one ``study.Study``; its images are records of the wire's stage, or ``ExcludedImage`` once an image is declined
-or has failed. Arrays are read-only from construction on.
+A wire carries one ``study.Study``; its images are records of the wire's stage, or ``ExcludedImage`` once an image is
+declined or has failed. Arrays are read-only from construction on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from operators.geometry import PixelBox, PixelGeometry
 
 if TYPE_CHECKING:  # the decoder's child process reads headers and has no use for torch
-    from torch import Tensor, nn
+    from torch import nn
 
 
 def _freeze(*arrays: NDArray[Any]) -> None:
@@ -38,8 +38,8 @@ class SourceFile:
 class SourceImage:
     """A DICOM image whose header is read and whose pixels are not.
 
-    ``header`` is the normalised copy (``dicom_source``); ``body_part`` is a defined term of PS3.16 Annex L, or None if the
-    header names none; ``imager_pixel_spacing_mm`` is (row, column) at the detector plane, or None.
+    ``header`` is the normalised copy (``dicom_source``); ``body_part`` is a defined term of PS3.16 Annex L, or None
+    if the header names none; ``imager_pixel_spacing_mm`` is (row, column) at the detector plane, or None.
     """
 
     file: SourceFile
@@ -96,15 +96,15 @@ class OperatingPoints:
 class Bundle:
     """A verified MONAI bundle: its network in evaluation mode, its pre-processing and its metadata.
 
-    ``preprocess`` takes (rows, columns) float32 [0, 1] and returns (channels, height, width), scaled and then padded at the
-    right and the bottom only. ``sha256`` is that of the weights file.
+    ``preprocess`` takes (rows, columns) float32 [0, 1] and returns (channels, height, width), scaled and then padded
+    at the right and the bottom only. ``sha256`` is that of the weights file.
     """
 
     name: str
     version: str
     sha256: str
     network: nn.Module
-    preprocess: Callable[[NDArray[np.float32]], Tensor]
+    preprocess: Callable[[NDArray[np.float32]], Any]  # a MONAI MetaTensor: a tensor with its affine
     metadata: Mapping[str, Any]
 
 
@@ -113,8 +113,8 @@ class Classification:
     """What the classifier says of one radiograph.
 
     ``probability`` [0, 1] of "abnormal"; ``features`` (channels, h, w) float32; ``feature_weights`` (channels,) and
-    ``feature_bias``: weights x features + bias is the class activation map in logits. ``feature_bias`` is None where the map
-    has no absolute scale (gradient-weighted maps).
+    ``feature_bias``: weights x features + bias is the class activation map in logits. ``feature_bias`` is None where
+    the map has no absolute scale (gradient-weighted maps).
     """
 
     radiograph: Radiograph
@@ -177,7 +177,8 @@ class Segmentation:
 class EncodedImage:
     """A segmentation and its DICOM SEG object in memory, None without a finding to outline.
 
-    ``tracking_uids`` are shared with the report, one per box; ``segment_numbers`` is None for a box whose mask is empty.
+    ``tracking_uids`` are shared with the report, one per box; ``segment_numbers`` is None for a box whose mask is
+    empty.
     """
 
     segmentation: Segmentation

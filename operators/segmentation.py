@@ -58,7 +58,7 @@ def encode(pixels: NDArray[np.float32], window: PixelBox, bundle: Bundle) -> tup
     image = bundle.preprocess(cut(pixels, window))
     with torch.inference_mode():
         embedding = sam.image_encoder(sam.preprocess(image.as_subclass(Tensor))[None])
-    return embedding, geometry_of(image.affine, *pixels.shape, window)  # type: ignore[attr-defined]
+    return embedding, geometry_of(image.affine, pixels.shape, window)
 
 
 def outline(box: PixelBox, embedding: Tensor, geometry: PixelGeometry, sam: Sam) -> tuple[NDArray[np.bool_], float]:

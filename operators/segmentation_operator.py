@@ -7,9 +7,9 @@ from typing import Any
 from monai.deploy.core import Fragment
 
 from operators.records import Bundle, Localization, Segmentation
-from operators.study import Study
 from operators.segmentation import PromptRule, segment
 from operators.stage_operator import StageOperator
+from operators.study import Study
 
 
 class SegmentationOperator(StageOperator):

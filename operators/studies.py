@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 from pydicom.dataset import Dataset
 
@@ -18,11 +18,9 @@ from operators.study import Study
 logger = logging.getLogger(__name__)
 
 
-class HeaderReader(Protocol):
-    """What reads a header: see ``decoding.Decoder.header``; it returns None for a file that is not DICOM."""
-
-    def __call__(self, path: Path) -> tuple[Dataset, bool, ImageError | None] | None:
-        """Return (normalised header, whether pixel data follow, what is wrong with its identity)."""
+# What reads a header, as ``decoding.Decoder.header`` does: (normalised header, whether pixel data follow, what is wrong
+# with its identity), or None for a file that is not DICOM.
+HeaderReader: TypeAlias = Callable[[Path], tuple[Dataset, bool, ImageError | None] | None]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,7 +43,7 @@ class FolderIndex:
 
 
 def list_files(root: Path, left_out: Path | None = None) -> Iterator[SourceFile]:
-    """Yield the files of a folder and its sub-folders by name, or the one file; what lies below ``left_out`` is skipped."""
+    """Yield the files below a folder by name, or the one file; what lies below ``left_out`` is skipped."""
     if root.is_file():
         yield SourceFile(root, root.name)
         return
@@ -57,8 +55,8 @@ def list_files(root: Path, left_out: Path | None = None) -> Iterator[SourceFile]
 def index_files(files: Iterator[SourceFile], read_header: HeaderReader) -> FolderIndex:
     """Sort files into studies by reading their headers once.
 
-    A file that cannot be read, or does not say who it is, is kept with its problem; the second file of a SOP Instance UID is
-    a duplicate. Files that are not DICOM are only counted.
+    A file that cannot be read, or does not say who it is, is kept with its problem; the second file of a SOP Instance
+    UID is a duplicate. Files that are not DICOM are only counted.
     """
     studies: dict[str | None, list[_Entry]] = {}
     seen: set[str] = set()
@@ -81,7 +79,11 @@ def index_files(files: Iterator[SourceFile], read_header: HeaderReader) -> Folde
             if wrong is not None:
                 problem = (wrong.state, str(wrong.reason), wrong.detail)
             elif header.SOPInstanceUID in seen:
-                problem = ("declined", DeclinedReason.DUPLICATE_INSTANCE, "another file of this run has the same SOP Instance UID")
+                problem = (
+                    "declined",
+                    DeclinedReason.DUPLICATE_INSTANCE,
+                    "another file of this run has the same SOP Instance UID",
+                )
             else:
                 seen.add(str(header.SOPInstanceUID))
         if problem is not None:

@@ -15,7 +15,9 @@ from operators.study import Study
 class StudiesOperator(Operator):
     """Emit one study per tick and end the run after the last one."""
 
-    def __init__(self, fragment: Fragment, *args: Any, studies: Iterator[Study[SourceImage]], name: str = "studies") -> None:
+    def __init__(
+        self, fragment: Fragment, *args: Any, studies: Iterator[Study[SourceImage]], name: str = "studies"
+    ) -> None:
         self.studies = studies
         self.seconds = 0.0
         super().__init__(fragment, *args, name=name)

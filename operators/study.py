@@ -60,13 +60,17 @@ def _take(image: Image_co | ExcludedImage, stage: Callable[[Image_co], Next]) ->
     except ImageError as error:
         logger.warning("%s: %s, %s: %s", image.source.sop_instance_uid, error.state, error.reason, error.detail)
         return ExcludedImage(image.source, error.state, error.reason, error.detail)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # The edge of a stage: one image that meets a mistake of ours must not cost the other images of the run.
         # The error's text may quote the header, so only its kind and place are told.
         kind, place = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
-        logger.error("%s: failed, internal_error: %s at %s; please report it", image.source.sop_instance_uid, kind, where)  # noqa: TRY400
-        return ExcludedImage(image.source, "failed", FailedReason.INTERNAL_ERROR, f"an internal error ({kind}); please report it")
+        logger.error(
+            "%s: failed, internal_error: %s at %s; please report it", image.source.sop_instance_uid, kind, where
+        )  # noqa: TRY400
+        return ExcludedImage(
+            image.source, "failed", FailedReason.INTERNAL_ERROR, f"an internal error ({kind}); please report it"
+        )
 
 
 @dataclass(frozen=True, slots=True)

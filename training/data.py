@@ -42,7 +42,7 @@ def items(records: Iterable[ImageRecord]) -> list[dict[str, Any]]:
 
 
 class ReadImageAndMask:
-    """Replace the paths of an item by its pixels: ``image`` float32 [0, 1] and ``mask`` 0 or 1, both (rows, columns)."""
+    """Replace an item's paths by pixels: ``image`` float32 [0, 1] and ``mask`` 0 or 1, both (rows, columns)."""
 
     def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Return a new item; without a mask file the mask is empty."""
@@ -56,7 +56,9 @@ def balanced_sampler(
 ) -> WeightedRandomSampler:
     """Draw ``count`` images per epoch, ``abnormal_share`` of them abnormal."""
     labels = np.array([record.label for record in records])
-    share = np.where(labels == 1, abnormal_share / max(1, labels.sum()), (1 - abnormal_share) / max(1, (labels == 0).sum()))
+    share = np.where(
+        labels == 1, abnormal_share / max(1, labels.sum()), (1 - abnormal_share) / max(1, (labels == 0).sum())
+    )
     return WeightedRandomSampler(share.tolist(), count, generator=torch.Generator().manual_seed(seed))
 
 

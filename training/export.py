@@ -21,8 +21,8 @@ LISTED = (WEIGHTS, "configs/inference.json", "configs/metadata.json")
 def compress(weights: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
     """Return weights as they are stored.
 
-    ``fp16`` halves every floating-point tensor. ``int8`` stores matrices and convolutions as int8 with one float32 scale per
-    output channel, so that value = integer x scale exactly, and the rest as float32.
+    ``fp16`` halves every floating-point tensor. ``int8`` stores matrices and convolutions as int8 with one float32
+    scale per output channel, so that value = integer x scale exactly, and the rest as float32.
     """
     stored: dict[str, Tensor] = {}
     for name, tensor in weights.items():
@@ -52,7 +52,9 @@ def write_weights(bundle_root: Path, checkpoint: Path, storage: str, key: str) -
     weights = saved.get(key, saved)
     network = read_config(bundle_root).get_parsed_content("network_def")
     network.load_state_dict(weights, strict=True)
-    weights = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    weights = {
+        name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")
+    }
     (bundle_root / WEIGHTS).parent.mkdir(parents=True, exist_ok=True)
     save_file(compress(weights, storage), bundle_root / WEIGHTS)
     restored = read_weights(bundle_root / WEIGHTS)

@@ -42,7 +42,9 @@ class Prediction:
 
 def radiograph_of(record: ImageRecord) -> Radiograph:
     """Return an image of a data set as the application would see it."""
-    source = SourceImage(SourceFile(record.path, record.path.name), Dataset(), record.path.stem, None, None, None, None, True)
+    source = SourceImage(
+        SourceFile(record.path, record.path.name), Dataset(), record.path.stem, None, None, None, None, True
+    )
     return Radiograph(source, read_pixels(str(record.path)))
 
 
@@ -64,7 +66,12 @@ def fit_boxes(predictions: Sequence[Prediction], most: int = 3, least_iou: float
             rule = BoxRule("components", threshold, expansion, most, 50)
             matched = found = true = 0
             for prediction in abnormal:
-                boxes = [box for _, box in component_boxes(prediction.classification, activation_map(prediction.classification), rule)]
+                boxes = [
+                    box
+                    for _, box in component_boxes(
+                        prediction.classification, activation_map(prediction.classification), rule
+                    )
+                ]
                 expert = [pixel_box(box) for box in prediction.record.boxes]
                 matched += match_boxes(boxes, expert, least_iou)
                 found, true = found + len(boxes), true + len(expert)

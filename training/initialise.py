@@ -41,8 +41,8 @@ def load_encoder(encoder: nn.Module, path: str | Path) -> None:
 def unfold_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Give identity batch norm layers the statistics of real images without changing what the network computes.
 
-    Weights with folded batch norm train stiffly: their norm layers neither centre nor scale. Each layer gets the mean and
-    the variance that its input has over ``batches``, and an affine part that undoes them.
+    Weights with folded batch norm train stiffly: their norm layers neither centre nor scale. Each layer gets the mean
+    and the variance that its input has over ``batches``, and an affine part that undoes them.
     """
     layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     sums: dict[nn.Module, list[Any]] = {layer: [0, 0.0, 0.0] for layer in layers}
@@ -66,11 +66,18 @@ def unfold_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
         count, total, squares = sums[layer]
         mean = (total / count).float()
         variance = (squares / count - (total / count).square()).clamp_min(0).float()
-        gain = layer.weight / (layer.running_var + layer.eps).sqrt()  # type: ignore[operator]
-        with torch.no_grad():
-            layer.bias += gain * (mean - layer.running_mean)
-            layer.weight.copy_(gain * (variance + layer.eps).sqrt())
-            layer.running_mean.copy_(mean)  # type: ignore[union-attr]
-            layer.running_var.copy_(variance)  # type: ignore[union-attr]
+        _set_statistics(layer, mean, variance)
         dead += int((variance < 1e-8).sum())
     logger.info("batch norm statistics set in %d layers; %d channels are constant", len(layers), dead)
+
+
+def _set_statistics(layer: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
+    """Replace a layer's running statistics and adapt its affine part so that it computes the same as before."""
+    if layer.running_mean is None or layer.running_var is None:
+        raise ValueError("a batch norm layer without running statistics")
+    with torch.no_grad():
+        gain = layer.weight / torch.sqrt(layer.running_var + layer.eps)
+        layer.bias.add_(gain * (mean - layer.running_mean))
+        layer.weight.copy_(gain * torch.sqrt(variance + layer.eps))
+        layer.running_mean.copy_(mean)
+        layer.running_var.copy_(variance)

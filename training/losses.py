@@ -20,7 +20,7 @@ class MapPrediction(TypedDict):
 
 
 class MapTarget(TypedDict):
-    """``label`` (batch, 1) 0 or 1; ``mask`` (batch, 1, height, width) 0 or 1; ``guided`` (batch,) bool: the mask is known."""
+    """``label`` (batch, 1) and ``mask`` (batch, 1, height, width), 0 or 1; ``guided`` (batch,) bool: mask known."""
 
     label: Tensor
     mask: Tensor
@@ -63,6 +63,7 @@ class MapGuidedLoss(nn.Module):
         loss = functional.binary_cross_entropy_with_logits(prediction["logit"], label)
         guided = target["guided"]
         if self.map_weight > 0 and bool(torch.any(guided)):
-            mask = functional.adaptive_avg_pool2d(target["mask"][guided], prediction["map"].shape[-2:])
+            height, width = prediction["map"].shape[-2:]
+            mask = functional.adaptive_avg_pool2d(target["mask"][guided], (height, width))
             loss = loss + self.map_weight * self.map_loss(prediction["map"][guided], mask)
         return loss

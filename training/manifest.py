@@ -1,8 +1,8 @@
 """A data set on disk as one table of image records, read from a CSV manifest.
 
 Columns: ``file`` (relative to the manifest), ``label`` (normal or abnormal), ``split`` (train, val or test); optional:
-``mask_file``, ``boxes_xyxy`` (JSON list of [left, top, right, bottom] in pixels), ``body_part``, ``view``, ``group_id``,
-``study_id``, ``hardware``.
+``mask_file``, ``boxes_xyxy`` (JSON list of [left, top, right, bottom] in pixels), ``body_part``, ``view``,
+``group_id``, ``study_id``, ``hardware``.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def _record(manifest: Path, row_number: int, row: dict[str, str]) -> ImageRecord
         if not file.is_file():
             raise ManifestError(f"{where}: {file} does not exist; restore the file or remove the row")
     try:
-        boxes = tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in json.loads(row.get("boxes_xyxy") or "[]"))
+        boxes = tuple(
+            (float(a), float(b), float(c), float(d)) for a, b, c, d in json.loads(row.get("boxes_xyxy") or "[]")
+        )
     except (TypeError, ValueError) as error:
         raise ManifestError(f"{where}: boxes_xyxy is not a JSON list of [left, top, right, bottom]") from error
     group = row.get("group_id") or row["file"]

@@ -1,4 +1,4 @@
-"""Numbers that a model card needs, with patient-level bootstrap intervals, and the fit of what the application decides with."""
+"""Numbers of a model card, with patient-level bootstrap intervals, and the fit of temperature and operating points."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fit_temperature(logits: Array, labels: Array) -> float:
 def fit_operating_points(
     probabilities: Array, labels: Array, sensitivity: float = 0.95, specificity: float = 0.95
 ) -> OperatingPoints:
-    """Return the highest rule-out point that keeps the sensitivity and the lowest rule-in point that keeps the specificity.
+    """Return the highest rule-out point with the sensitivity and the lowest rule-in point with the specificity.
 
     Each point lies half-way between two observed probabilities, so that rounding cannot move an image across it.
     """
@@ -81,11 +81,17 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def table(labels: Array, probabilities: Array, groups: Sequence[str], points: OperatingPoints) -> dict[str, list[float]]:
+def table(
+    labels: Array, probabilities: Array, groups: Sequence[str], points: OperatingPoints
+) -> dict[str, list[float]]:
     """Return {metric: [value, lower, upper]} of one split."""
     rows = {}
     for name, metric in image_metrics(points).items():
-        interval = bootstrap_interval(lambda i, metric=metric: metric(labels[i], probabilities[i]), groups)
+
+        def of_indices(chosen: NDArray[np.intp], metric: Metric = metric) -> float:
+            return metric(labels[chosen], probabilities[chosen])
+
+        interval = bootstrap_interval(of_indices, groups)
         rows[name] = [round(value, 4) for value in (metric(labels, probabilities), *interval)]
     return rows
 

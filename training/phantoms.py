@@ -1,8 +1,8 @@
 """Procedural radiographs of a limb with a known finding, for tests, the demonstration and training.
 
-``python -m training.phantoms OUT --count 200`` writes PNG images, masks and a manifest that ``training.manifest`` reads.
-Not anatomy: shafts with cortex and marrow, soft tissue, a joint gap, noise, collimation and a side marker, so that a
-finding with an exact mask can be put where one wants it.
+``python -m training.phantoms OUT --count 200`` writes PNG images, masks and a manifest that ``training.manifest``
+reads. Not anatomy: shafts with cortex and marrow, soft tissue, a joint gap, noise, collimation and a side marker, so
+that a finding with an exact mask can be put where one wants it.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _bone_path(bone: _Bone, along: Array, across: Array) -> Array:
     offset = across - bone.centre - bone.bend * (along - 0.5) ** 2
     chord = 2 * np.sqrt(np.clip(outer**2 - offset**2, 0, None))
     hollow = 2 * np.sqrt(np.clip(inner**2 - offset**2, 0, None))
-    return (chord - 0.72 * hollow).astype(np.float32)
+    return np.asarray(chord - 0.72 * hollow, np.float32)
 
 
 def _bone_with_finding(
@@ -153,29 +153,35 @@ def _bone_with_finding(
     depth = random.uniform(0.65, 0.95)
     path = path * (1 - depth * np.exp(-((beyond / width) ** 2)))
     reach = bone.radius * (0.45 if finding == "gap" else 0.65)
-    return path.astype(np.float32), (np.abs(beyond) < reach) & (np.abs(offset - step / 2) < bone.radius * 1.1 + abs(step) / 2)
+    return path.astype(np.float32), (np.abs(beyond) < reach) & (
+        np.abs(offset - step / 2) < bone.radius * 1.1 + abs(step) / 2
+    )
 
 
 def _soft_tissue_path(random: np.random.Generator, bones: list[_Bone], along: Array, across: Array) -> Array:
     widest = max(abs(bone.centre) + bone.radius for bone in bones)
-    radius = widest * random.uniform(1.5, 2.4) * (1 + random.uniform(-0.2, 0.2) * np.sin(along * 5 + random.uniform(0, 6)))
+    radius = (
+        widest * random.uniform(1.5, 2.4) * (1 + random.uniform(-0.2, 0.2) * np.sin(along * 5 + random.uniform(0, 6)))
+    )
     offset = across - bones[0].bend * (along - 0.5) ** 2
-    return (2 * np.sqrt(np.clip(radius**2 - offset**2, 0, None))).astype(np.float32)
+    return np.asarray(2 * np.sqrt(np.clip(radius**2 - offset**2, 0, None)), np.float32)
 
 
 def _expose(random: np.random.Generator, bone: Array, soft: Array) -> Array:
-    """Return the picture of an exposure: attenuation, a beam gradient, detector blur and noise; (rows, columns) [0, 1]."""
+    """Return the exposed picture (rows, columns) [0, 1]: attenuation, a beam gradient, detector blur and noise."""
     attenuation = bone * random.uniform(9, 16) + soft * random.uniform(1.0, 2.5)
     rows, columns = bone.shape
     y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
     attenuation = attenuation + random.uniform(-0.08, 0.08) * x + random.uniform(-0.08, 0.08) * y
-    attenuation += ndimage.gaussian_filter(random.normal(0, 1, bone.shape), 6) * random.uniform(0.1, 0.5) * (soft > 0) * 0.5
+    attenuation += (
+        ndimage.gaussian_filter(random.normal(0, 1, bone.shape), 6) * random.uniform(0.1, 0.5) * (soft > 0) * 0.5
+    )
     picture = 1 - np.exp(-attenuation)
     picture = ndimage.gaussian_filter(picture, random.uniform(0.5, 1.1))
     picture += random.normal(0, random.uniform(0.004, 0.015), bone.shape)
     low, high = np.percentile(picture, [1, 99.7])
     picture = np.clip((picture - low) / (high - low), 0, 1) ** random.uniform(0.8, 1.6)
-    return picture.astype(np.float32)
+    return np.asarray(picture, np.float32)
 
 
 def _collimate_and_mark(random: np.random.Generator, rows: int, columns: int) -> tuple[NDArray[np.bool_], Array]:
@@ -189,7 +195,7 @@ def _collimate_and_mark(random: np.random.Generator, rows: int, columns: int) ->
     marker = Image.new("L", (columns, rows), 0)
     place = (float(random.choice([0.08, 0.86])) * columns, float(random.uniform(0.08, 0.85)) * rows)
     ImageDraw.Draw(marker).text(place, str(random.choice(["L", "R"])), fill=255, font_size=max(8, rows // 24))
-    return np.asarray(field) > 0, np.asarray(marker, np.float32) / 255
+    return np.asarray(field) > 0, np.asarray(np.asarray(marker) / 255, np.float32)
 
 
 def mask_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
@@ -208,7 +214,11 @@ def write_phantoms(folder: Path, count: int, seed: int) -> Iterator[dict[str, st
         name = f"{index:05d}.png"
         Image.fromarray(np.round(phantom.pixels * 255).astype(np.uint8)).save(folder / "images" / name)
         row = {"file": f"images/{name}", "split": ("train", "val", "test")[2 if index % 10 > 8 else index % 10 > 7]}
-        row |= {"label": "abnormal", "mask_file": f"masks/{name}"} if finding != "none" else {"label": "normal", "mask_file": ""}
+        row |= (
+            {"label": "abnormal", "mask_file": f"masks/{name}"}
+            if finding != "none"
+            else {"label": "normal", "mask_file": ""}
+        )
         if finding != "none":
             Image.fromarray(phantom.mask).save(folder / "masks" / name)
         boxes = [mask_box(phantom.mask)] if finding != "none" else []

@@ -38,7 +38,10 @@ def pixel_box(box: tuple[float, float, float, float]) -> PixelBox:
 def finding_mask(mask: NDArray[np.float32], box: PixelBox, margin: int = 2) -> NDArray[np.float32]:
     """Return the part of an image's mask that belongs to one box, (rows, columns) 0 or 1."""
     near = np.zeros_like(mask)
-    rows, columns = slice(max(box.top - margin, 0), box.bottom + margin), slice(max(box.left - margin, 0), box.right + margin)
+    rows, columns = (
+        slice(max(box.top - margin, 0), box.bottom + margin),
+        slice(max(box.left - margin, 0), box.right + margin),
+    )
     near[rows, columns] = mask[rows, columns]
     return near
 
@@ -58,7 +61,7 @@ class CutFinding:
 
 
 class PromptWithBox(Randomizable):
-    """Add ``box``, (4,) float32 left, top, right, bottom in network pixels: the mask's own, its edges shifted at random.
+    """Add ``box``, (4,) float32 left, top, right, bottom in network pixels: the mask's own, edges shifted.
 
     Parameters
     ----------
@@ -98,7 +101,7 @@ def prepare_prompt_batch(
 
 
 class BoxPromptedSam(nn.Module):
-    """Sam as a network of (images, one box each) -> (logits of the mask, predicted IoU), for training and evaluation."""
+    """Sam as a network of (images, one box each) -> (mask logits, predicted IoU), for training and evaluation."""
 
     def __init__(self, sam: Sam) -> None:
         super().__init__()

@@ -1,0 +1,45 @@
+# `make demo` and `make test` set everything up themselves; a second call installs nothing again.
+SUPPORTED := python3 python3.12 python3.13 python3.11
+PYTHON ?= $(shell for p in $(SUPPORTED); do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+DEMO := build/demo
+
+.PHONY: help setup demo test lint clean
+help:
+	@echo "make demo              set up, run on phantoms, open build/demo/output/report.html"
+	@echo "make demo INPUT=DIR    the same on your own DICOM files"
+	@echo "make test              set up, lint, type check, test"
+	@echo "make lint              ruff and mypy only"
+
+setup: $(INSTALLED)
+
+$(INSTALLED): constraints.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; name it: make setup PYTHON=/path/to/python" >&2; exit 2; }
+	@echo "Setting up .venv with $$($(PYTHON) --version): about 3 GB are downloaded, 6.5 GB installed."
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip setuptools
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable ".[training,test]"
+	@$(BIN)/python -c pass # holoscan links its libraries when Python starts for the first time
+	@touch $@
+
+demo: setup
+ifdef INPUT
+	$(BIN)/python -m monai_app -i "$(INPUT)" -o $(DEMO)/output
+else
+	@rm -rf $(DEMO)
+	$(BIN)/python -m training.demo write $(DEMO)/input
+	$(BIN)/python -m monai_app -i $(DEMO)/input -o $(DEMO)/output
+	@$(BIN)/python -m training.demo check $(DEMO)/output
+endif
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build
