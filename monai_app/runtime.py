@@ -13,13 +13,14 @@ from cuda.pathfinder import DynamicLibNotFoundError, load_nvidia_dynamic_lib
 STACK_BYTES = 32 * 1024 * 1024  # what Holoscan asks for
 
 
-def prepare() -> None:
+def prepare(*, restart: bool = True) -> None:
     """Raise the stack limit (which takes a restart of the interpreter), quieten Holoscan and load its CUDA runtime.
 
     Holoscan links against libcudart even where there is no GPU; the library comes with torch's packages and is not on
     the loader's path.
     """
-    _raise_stack_limit()
+    if restart:
+        _raise_stack_limit()
     os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "ERROR")
     with contextlib.suppress(DynamicLibNotFoundError):  # then a system-wide toolkit must serve, or the import says so
         load_nvidia_dynamic_lib("cudart")

@@ -138,16 +138,14 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if value is None:
             return None
         (hint,) = [kind for kind in typing.get_args(hint) if kind is not types.NoneType]
-    if typing.get_origin(hint) is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(value)
+    if typing.get_origin(hint) is tuple:
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise SettingsError(f"{where}: {value!r} is not a list of words")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if (
-        typing.get_origin(hint) is tuple
-        or not isinstance(value, hint)
-        or (isinstance(value, bool) and hint is not bool)
-    ):
-        raise SettingsError(f"{where}: {value!r} is not {getattr(hint, '__name__', 'a list of words')}")
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise SettingsError(f"{where}: {value!r} is not {hint.__name__}")
     return value
 
 

@@ -75,7 +75,7 @@ def verify(bundle_root: Path) -> dict[str, str]:
         raise BundleError(f"bundle {bundle_root.name}: no {CHECKSUMS} in {bundle_root}; check -m / HOLOSCAN_MODEL_PATH")
     checksums: dict[str, str] = {}
     try:
-        for line in listing.read_text("utf-8").splitlines():
+        for line in listing.read_text("utf-8").rstrip("\n").split("\n"):
             digest, name = line.split("  ", 1)
             checksums[name] = digest
     except ValueError as error:

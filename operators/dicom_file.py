@@ -147,7 +147,10 @@ def _within_bits_stored(decoded: NDArray[np.integer], header: Dataset) -> NDArra
 
 def _has_overlay_bits(header: Dataset) -> bool:
     """Say whether an overlay is kept in unused bits of the pixels, as old equipment does (PS3.3 C.9.2, retired use)."""
-    return any(element.keyword == "OverlayBitPosition" and element.value for element in header)
+    positions = (
+        element for element in header if element.tag.group & 0xFF00 == 0x6000 and element.tag.element == 0x0102
+    )
+    return any(element.value for element in positions)
 
 
 def _has_preamble(file: BinaryIO) -> bool:

@@ -65,7 +65,7 @@ _IF_PRESENT = (
     "PresentationIntentType",
 )
 _DATE_LIKE = {"DA": "%Y%m%d", "TM": "%H%M%S"}
-_CHECKED = ("AS", "CS", "DS", "IS")
+_CHECKED = ("AS", "CS")
 
 
 def normalise(header: Dataset) -> Dataset:
@@ -115,7 +115,9 @@ def _readable_values(header: Dataset, keyword: str) -> Sequence[object] | None:
         for text in values if element.VR in _DATE_LIKE else ():
             _check_date_or_time(element.VR, str(text))
         for text in values if element.VR in _CHECKED else ():
-            validate_value(element.VR, text, config.RAISE)
+            validate_value(element.VR, str(text), config.RAISE)
+        for number in values if element.VR in ("DS", "IS") else ():
+            float(number)
         if element.VR == "PN":  # decoded here, so that it is written again in Unicode
             values = [str(name) for name in values]
         probe = Dataset()

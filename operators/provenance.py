@@ -87,11 +87,16 @@ class Provenance:
         )
 
     def stamp(self, ds: Dataset) -> None:
-        """Set the dates and times of an object to those of the run, where highdicom took the clock's."""
+        """Replace what highdicom took from the clock or drew at random, so that a second run writes the same object."""
         for prefix in ("Content", "InstanceCreation", "Series"):
             if f"{prefix}Date" in ds:
                 setattr(ds, f"{prefix}Date", self.now.strftime("%Y%m%d"))
                 setattr(ds, f"{prefix}Time", self.now.strftime("%H%M%S"))
+        for item in ds.get("ContributingEquipmentSequence", []):
+            if "ContributionDateTime" in item:
+                item.ContributionDateTime = self.now.strftime("%Y%m%d%H%M%S")
+        for item in (*ds.get("DimensionOrganizationSequence", []), *ds.get("DimensionIndexSequence", [])):
+            item.DimensionOrganizationUID = self.uid("dimensions", str(ds.SOPInstanceUID))
 
 
 def equipment(provenance: Provenance) -> dict[str, str]:

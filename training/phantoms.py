@@ -24,6 +24,7 @@ from scipy.special import expit
 
 Array = NDArray[np.float32]
 FINDINGS = ("none", "gap", "step", "lytic")
+_SPLITS = ("train",) * 8 + ("val", "test")  # taken by pairs: one without and one with a finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,7 @@ def write_phantoms(folder: Path, count: int, seed: int) -> Iterator[dict[str, st
         phantom = draw_phantom(seed * 1_000_000 + index, finding)
         name = f"{index:05d}.png"
         Image.fromarray(np.round(phantom.pixels * 255).astype(np.uint8)).save(folder / "images" / name)
-        row = {"file": f"images/{name}", "split": ("train", "val", "test")[2 if index % 10 > 8 else index % 10 > 7]}
+        row = {"file": f"images/{name}", "split": _SPLITS[(index // 2) % len(_SPLITS)]}
         row |= (
             {"label": "abnormal", "mask_file": f"masks/{name}"}
             if finding != "none"

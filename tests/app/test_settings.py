@@ -1,0 +1,79 @@
+"""``app.yaml``: every mistake is named before any data is read."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from monai_app import __version__
+from monai_app.settings import CONFIG_VARIABLE, ROOT, SettingsError, read_settings
+from operators.codes import BODY_PARTS
+
+SHIPPED = yaml.safe_load((ROOT / "app.yaml").read_text())
+MURA = {"ELBOW", "FINGER", "FOREARM", "HAND", "HUMERUS", "SHOULDER", "WRIST"}
+
+
+@pytest.fixture
+def configured(tmp_path, monkeypatch):
+    def write(change):
+        content = yaml.safe_load((ROOT / "app.yaml").read_text())
+        change(content)
+        (tmp_path / "app.yaml").write_text(yaml.safe_dump(content))
+        monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "app.yaml"))
+        return read_settings()
+
+    return write
+
+
+def test_the_shipped_configuration_is_valid():
+    settings = read_settings()
+    assert set(settings.radiographs.body_parts) >= MURA
+    assert set(settings.radiographs.body_parts) <= set(BODY_PARTS)
+    assert SHIPPED["application"]["version"] == __version__
+    assert SHIPPED["application"]["input-formats"]
+
+
+def test_another_file_can_be_named(configured):
+    assert configured(lambda content: content["localization"].update(most=7)).localization.most == 7
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(unknown={}), "unknown key 'unknown'"),
+        (lambda c: c["report"].update(colour="red"), "report: unknown key 'colour'"),
+        (lambda c: c["report"].pop("pictures"), "report: key 'pictures' is missing"),
+        (lambda c: c.pop("segmentation"), "key 'segmentation' is missing"),
+        (lambda c: c["report"].update(pictures="many"), "report: pictures: 'many' is not int"),
+        (lambda c: c["report"].update(pictures=True), "not int"),
+        (lambda c: c["report"].update(pictures=-1), "must not be negative"),
+        (lambda c: c["radiographs"].update(body_parts="HAND"), "not a list of words"),
+        (lambda c: c["radiographs"].update(body_parts=["NOSE"]), "'NOSE'"),
+        (lambda c: c["radiographs"].update(decoder_timeout_s=0), "must be positive"),
+        (lambda c: c["localization"].update(boxes="round"), "boxes must be one of"),
+        (lambda c: c["localization"].update(threshold=1.5), "threshold"),
+        (lambda c: c["segmentation"].update(checkpoint="sam_vit_x"), "checkpoint must be null or one of"),
+        (lambda c: c["segmentation"].update(zoom=0.5), "zoom"),
+        (lambda c: c["classification"].update(bundle="../x"), "folder name"),
+        (lambda c: c.update(report=[]), "report: not a mapping"),
+    ],
+)
+def test_a_mistake_is_named(configured, change, message):
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        configured(change)
+
+
+@pytest.mark.parametrize("content", ["- a list", "a: [", "\x00"])
+def test_what_is_no_configuration_is_refused(tmp_path, monkeypatch, content):
+    (tmp_path / "app.yaml").write_text(content)
+    monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "app.yaml"))
+    with pytest.raises(SettingsError, match=re.escape(str(tmp_path))):
+        read_settings()
+
+
+def test_a_missing_file_names_the_variable(tmp_path, monkeypatch):
+    monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "none.yaml"))
+    with pytest.raises(SettingsError, match=CONFIG_VARIABLE):
+        read_settings()

@@ -1,0 +1,99 @@
+"""Heat map and boxes: where the map is bright, in original pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from operators.geometry import PixelBox, PixelGeometry, whole_image
+from operators.localization import BoxRule, activation_map, localize
+from tests.phantoms import classification
+
+COMPONENTS = BoxRule("components", threshold=0.5, expansion=0.0, most=3, fixed_side=50)
+BRIGHTEST = BoxRule("brightest_point", threshold=0.5, expansion=0.0, most=3, fixed_side=50)
+
+
+def test_the_box_covers_the_bright_cells():
+    found = localize(classification(), COMPONENTS)  # cells 3..4 x 2..3 of stride 16
+    (box,) = found.boxes
+    for edge, expected in zip((box.left, box.top, box.right, box.bottom), (32, 48, 64, 80), strict=True):
+        assert abs(edge - expected) <= 8  # half a cell
+    assert found.scores[0] == pytest.approx(1 / (1 + np.exp(-4)), abs=1e-3)
+    assert found.heatmap.shape == (160, 128)
+    assert found.heatmap[64, 48] > 0.9
+    assert found.heatmap[0, 0] < 0.1
+
+
+def test_a_normal_image_has_a_heat_map_and_no_box():
+    found = localize(classification(state="normal"), COMPONENTS)
+    assert found.boxes == ()
+    assert found.heatmap.max() > 0.9
+
+
+def two_findings(first: float, second: float) -> np.ndarray:
+    features = np.full((1, 10, 8), -6, np.float32)
+    features[0, 1, 1], features[0, 8, 6] = first, second
+    return features
+
+
+def test_several_findings_come_brightest_first_and_at_most_k():
+    found = localize(classification(two_findings(2, 4)), COMPONENTS)
+    assert len(found.boxes) == 2
+    assert found.scores[0] > found.scores[1]
+    assert found.boxes[0].left > found.boxes[1].right
+    single = BoxRule("components", 0.5, 0.0, 1, 50)
+    assert localize(classification(two_findings(2, 4)), single).boxes == found.boxes[:1]
+
+
+def test_expansion_enlarges_a_box_about_its_centre():
+    plain = localize(classification(), COMPONENTS).boxes[0]
+    larger = localize(classification(), BoxRule("components", 0.5, 0.5, 3, 50)).boxes[0]
+    assert larger.width == pytest.approx(plain.width * 1.5, abs=2)
+    assert (larger.left + larger.right) == pytest.approx(plain.left + plain.right, abs=2)
+
+
+def test_a_finding_on_the_border_keeps_its_box_inside():
+    features = np.full((1, 10, 8), -6, np.float32)
+    features[0, 0, 0] = 5
+    (box,) = localize(classification(features), BoxRule("components", 0.3, 1.0, 3, 50)).boxes
+    assert (box.left, box.top) == (0, 0)
+
+
+def test_an_empty_map_gives_no_box_and_no_error():
+    flat = np.full((1, 10, 8), -100, np.float32)
+    assert localize(classification(flat), COMPONENTS).boxes == ()
+
+
+def test_the_papers_box_is_fixed_and_moved_inside():
+    features = np.full((1, 10, 8), -6, np.float32)
+    features[0, 9, 7] = 5
+    assert localize(classification(features), BRIGHTEST).boxes == (PixelBox(78, 110, 128, 160),)
+    (inner,) = localize(classification(), BRIGHTEST).boxes
+    assert (inner.width, inner.height) == (50, 50)
+
+
+def test_the_papers_box_of_a_smaller_image_is_the_image():
+    small = classification(np.ones((1, 2, 2), np.float32), rows=32, columns=32)
+    assert localize(small, BRIGHTEST).boxes == (PixelBox(0, 0, 32, 32),)
+
+
+def test_padding_is_no_place_for_a_finding():
+    features = np.full((1, 10, 8), -6, np.float32)
+    features[0, 9, 7] = 5  # lies in the padding: the scaled image ends at row 144, column 112
+    geometry = PixelGeometry(288, 224, whole_image(288, 224), 144, 112)
+    record = classification(features, rows=160, columns=128, geometry=geometry)
+    assert activation_map(record).shape == (9, 7)
+    assert activation_map(record).max() < 0.01
+
+
+def test_a_large_image_gets_boxes_in_its_own_pixels():
+    geometry = PixelGeometry(4800, 3840, whole_image(4800, 3840), 160, 128)
+    (box,) = localize(classification(geometry=geometry), COMPONENTS).boxes
+    assert box.left == pytest.approx(32 * 30, abs=8 * 30)
+    assert box.bottom == pytest.approx(80 * 30, abs=8 * 30)
+
+
+def test_a_map_without_scale_has_a_maximum_of_one():
+    record = classification(feature_bias=None)
+    assert activation_map(record).max() == pytest.approx(1)
+    assert activation_map(record).min() == 0

@@ -1,0 +1,69 @@
+"""Mapping a stage over a study, and what a study comes to."""
+
+from __future__ import annotations
+
+import pytest
+
+from operators.errors import DeclinedReason, UnsupportedImageError
+from operators.records import ExcludedImage, OperatingPoints
+from operators.study import Study, summarise_study
+from tests.phantoms import classification, source_image
+
+POINTS = OperatingPoints(rule_out=0.2, rule_in=0.8)
+
+
+def test_a_refused_image_is_excluded_and_the_others_go_on(caplog):
+    good, bad, broken = (source_image(sop_instance_uid=uid) for uid in ("1.1", "1.2", "1.3"))
+
+    def stage(image):
+        if image is bad:
+            raise UnsupportedImageError(DeclinedReason.TOO_SMALL, "too small")
+        if image is broken:
+            raise KeyError("SMITH^JOHN")
+        return image
+
+    study = Study("1", (good, bad, broken)).map(stage).map(lambda image: image)
+    assert study.included == (good,)
+    assert [(image.state, image.reason) for image in study.excluded] == [
+        ("declined", "too_small"),
+        ("failed", "internal_error"),
+    ]
+    assert "1.3" in caplog.text
+    assert "SMITH" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("probability", "state"),
+    [(0.0, "normal"), (0.19999, "normal"), (0.2, "doubt"), (0.8, "abnormal"), (1.0, "abnormal")],
+)
+def test_the_operating_points_are_half_open(probability, state):
+    assert POINTS.state(probability) == state
+
+
+@pytest.mark.parametrize(
+    ("views", "excluded", "state"),
+    [
+        ([(0.1, "normal"), (0.05, "normal")], [], "normal"),
+        ([(0.9, "abnormal"), (0.9, "abnormal")], ["declined"], "abnormal"),
+        ([(0.9, "abnormal"), (0.01, "normal")], [], "doubt"),
+        ([(0.3, "abnormal"), (0.01, "normal")], [], "doubt"),  # never normal while one view is abnormal
+        ([], ["declined", "declined"], "declined"),
+        ([], ["declined", "failed"], "failed"),
+    ],
+)
+def test_a_study_is_the_mean_of_its_views(views, excluded, state):
+    images = [classification(probability=p, state=s) for p, s in views]
+    outcome = summarise_study(images, excluded, POINTS)
+    assert outcome.state == state
+    assert outcome.probability == (pytest.approx(sum(p for p, _ in views) / len(views)) if views else None)
+
+
+def test_arrays_of_records_are_read_only():
+    record = classification()
+    with pytest.raises(ValueError, match="read-only"):
+        record.features[0, 0, 0] = 1
+
+
+def test_excluded_images_know_their_source():
+    source = source_image()
+    assert ExcludedImage(source, "failed", "internal_error", "").source is source

@@ -1,0 +1,77 @@
+"""PNG and JPEG in, DX and CR out, pixels unchanged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom import dcmread
+
+from operators.dicom_file import read_stored_values
+from operators.radiographs import render
+from training.phantoms import main as write_phantoms
+from training.wrap_dicom import Description, main, part_of_collection, wrap
+
+
+@pytest.mark.parametrize("kind", ["DX", "CR"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_pixels_survive_exactly(tmp_path, kind, dtype):
+    stored = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (33, 21)).astype(dtype)
+    wrap(stored, Description("k", "s", "p", kind=kind, spacing_mm=0.1)).save_as(
+        tmp_path / "a.dcm", enforce_file_format=True
+    )
+    header, values = read_stored_values(tmp_path / "a.dcm")
+    assert np.array_equal(values, stored)
+    assert render(values, header) == pytest.approx(stored / np.iinfo(dtype).max, abs=1e-6)
+
+
+@pytest.mark.parametrize("array", [np.zeros((3, 3, 3), np.uint8), np.zeros((3, 3), np.float32)])
+def test_what_is_no_grey_scale_image_is_refused(array):
+    with pytest.raises(ValueError, match="not a grey-scale"):
+        wrap(array, Description("k", "s", "p"))
+
+
+def test_a_spacing_is_never_invented():
+    assert "ImagerPixelSpacing" not in wrap(np.zeros((4, 4), np.uint8), Description("k", "s", "p"))
+
+
+def test_a_folder_of_pictures(tmp_path):
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    for name in ("a.png", "sub/b.jpg"):
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 30)).astype(np.uint8)).save(
+            tmp_path / "in" / name
+        )
+    assert main([str(tmp_path / "in"), str(tmp_path / "out"), "--body-part", "KNEE", "--kind", "CR"]) == 0
+    first, second = dcmread(tmp_path / "out" / "a.dcm"), dcmread(tmp_path / "out" / "sub" / "b.dcm")
+    assert (first.Modality, first.BodyPartExamined) == ("CR", "KNEE")
+    assert len({first.StudyInstanceUID, second.StudyInstanceUID, first.SOPInstanceUID, second.SOPInstanceUID}) == 4
+    assert main([str(tmp_path / "in" / "a.png"), str(tmp_path / "one")]) == 0
+    assert dcmread(tmp_path / "one" / "a.dcm").SOPInstanceUID == first.SOPInstanceUID
+
+
+def test_a_split_of_a_manifest(tmp_path):
+    write_phantoms([str(tmp_path / "in"), "--count", "20"])
+    assert main([str(tmp_path / "in"), str(tmp_path / "out"), "--split", "test"]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["00018.dcm", "00019.dcm"]
+
+
+def test_nothing_to_wrap_is_an_error(tmp_path):
+    (tmp_path / "in").mkdir()
+    assert main([str(tmp_path / "in"), str(tmp_path / "out")]) == 1
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "absent"), str(tmp_path / "out")])
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("hand_wrist_forearm", "HAND"),
+        ("leg_knee_ankle_foot", "LEG"),
+        ("mixed:hand+hip", "EXTREMITY"),
+        ("hip_pelvis", "HIP"),
+        ("", ""),
+        ("x", ""),
+    ],
+)
+def test_a_collection_s_word_becomes_a_defined_term(text, part):
+    assert part_of_collection(text) == part
