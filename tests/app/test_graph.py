@@ -1,0 +1,70 @@
+"""The graph in this process: every operator emits, a lost study is told, and a run can follow another."""
+
+from __future__ import annotations
+
+import pytest
+
+from monai_app import run as application
+from operators import classification_operator
+from operators.outputs import study_folder
+from tests.app.application import Run
+from tests.phantoms import radiograph, save
+
+
+@pytest.fixture
+def studies(tmp_path):
+    for name in ("a", "b", "c"):
+        save(radiograph(name), tmp_path / "in" / f"{name}.dcm")
+    save(radiograph("chest", BodyPartExamined="CHEST", AnatomicRegionSequence=[]), tmp_path / "in" / "chest.dcm")
+    return tmp_path / "in"
+
+
+def run(source, output) -> Run:
+    return Run(application.run(["osteomap", "-i", str(source), "-o", str(output)]), "", output)
+
+
+def test_two_runs_in_one_process(studies, tmp_path):
+    first, second = run(studies, tmp_path / "one"), run(studies, tmp_path / "two")
+    assert (first.code, second.code) == (0, 0)
+    assert first.result["studies"] == second.result["studies"]
+    assert first.result["counts"]["studies"] == 4
+    assert all(value >= 0 for value in first.result["seconds"].values())
+
+
+def test_an_internal_error_ends_the_run_and_loses_no_study(studies, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("SMITH")
+
+    monkeypatch.setattr("monai_app.result.write_study", fail)
+    done = run(studies, tmp_path / "out")
+    assert done.code == 1
+    assert done.result["exit_code"] == 1
+    assert done.result["counts"]["failed"] == done.result["counts"]["images"] == 4
+    assert {image["reason"] for image in done.images.values()} == {"internal_error"}
+
+
+def test_an_artefact_that_disappears_is_noticed(studies, tmp_path, monkeypatch):
+    written = application.RunResult.collect
+
+    def lose(self, reported):
+        written(self, reported)
+        folder = study_folder(reported.study.study_instance_uid)
+        (self.output / folder / "sr.dcm").unlink()
+
+    monkeypatch.setattr(application.RunResult, "collect", lose)
+    assert run(studies, tmp_path / "out").code == 1
+
+
+def test_a_stage_that_fails_on_one_image_costs_that_image(studies, tmp_path, monkeypatch):
+    real, calls = classification_operator.classify, []
+
+    def sometimes(radiograph, bundle):
+        calls.append(1)
+        if len(calls) == 2:
+            raise ZeroDivisionError
+        return real(radiograph, bundle)
+
+    monkeypatch.setattr(classification_operator, "classify", sometimes)
+    done = run(studies, tmp_path / "out")
+    assert done.code == 3
+    assert [image["reason"] for image in done.images.values()].count("internal_error") == 1
