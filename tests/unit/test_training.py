@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from operators.geometry import PixelBox
 from operators.networks import MapClassifier, PyramidImageEncoder, build_sam
-from training.data import balanced_sampler, items, parameter_groups, prepare_map_batch, read_pixels
+from training.data import RandSideMarker, balanced_sampler, items, parameter_groups, prepare_map_batch, read_pixels
 from training.initialise import load_encoder, unfold_batch_norm
 from training.losses import MapGuidedLoss, WithMap
 from training.manifest import ManifestError, read_manifest
@@ -131,6 +131,18 @@ def test_the_sampler_balances_the_classes(phantoms):
     drawn = list(balanced_sampler(records, 2000, 0.5, seed=1))
     assert np.mean([records[index].label for index in drawn]) == pytest.approx(0.5, abs=0.05)
     assert drawn == list(balanced_sampler(records, 2000, 0.5, seed=1))
+
+
+def test_a_side_marker_is_burnt_in_at_random():
+    always, never = RandSideMarker(1.0, 30), RandSideMarker(0.0, 30)
+    always.set_random_state(1)
+    item = {"image": torch.rand(1, 90, 70), "mask": torch.zeros(1, 90, 70)}
+    marked = always(item)
+    assert torch.equal(never(item)["image"], item["image"])
+    changed = (marked["image"] != item["image"]).sum()
+    assert 5 < changed < 900
+    assert marked["image"].max() == item["image"].max()
+    assert marked["mask"] is item["mask"]
 
 
 def test_a_crop_without_the_finding_is_normal():
