@@ -87,7 +87,8 @@ def index_files(files: Iterator[SourceFile], read_header: HeaderReader) -> Folde
             else:
                 seen.add(str(header.SOPInstanceUID))
         if problem is not None:
-            logger.warning("file %d (see result.json): %s, %s: %s", number, *problem)
+            level = logging.INFO if problem[0] == "declined" else logging.WARNING
+            logger.log(level, "file %d (see result.json): %s, %s: %s", number, *problem)
         studies.setdefault(study_uid, []).append(_Entry(series_number, instance_number, file.name, file.path, problem))
     return FolderIndex(studies, ignored)
 

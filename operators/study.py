@@ -58,7 +58,8 @@ def _take(image: Image_co | ExcludedImage, stage: Callable[[Image_co], Next]) ->
     try:
         return stage(image)
     except ImageError as error:
-        logger.warning("%s: %s, %s: %s", image.source.sop_instance_uid, error.state, error.reason, error.detail)
+        level = logging.INFO if error.state == "declined" else logging.WARNING
+        logger.log(level, "%s: %s, %s: %s", image.source.sop_instance_uid, error.state, error.reason, error.detail)
         return ExcludedImage(image.source, error.state, error.reason, error.detail)
     except Exception as error:  # noqa: BLE001
         # The edge of a stage: one image that meets a mistake of ours must not cost the other images of the run.

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
 from pydicom.fileset import FileSet
-from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGLSNearLossless, RLELossless
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
+from operators.codecs import sample_precision
 from operators.dicom_file import NotDicomError, check_identity, read_header, read_stored_values
 from operators.errors import InvalidDicomError
 from tests.phantoms import radiograph, save, stored_phantom
@@ -122,6 +132,34 @@ def test_compressed_files_give_the_same_values(tmp_path):
     near = radiograph()
     near.compress(JPEGLSNearLossless, jls_error=2)
     assert np.abs(read_stored_values(save(near, tmp_path / "near.dcm"))[1].astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("syntax", "options", "worst"),
+    [
+        (JPEGBaseline8Bit, {"format": "JPEG", "quality": 95}, 12),
+        (JPEG2000Lossless, {"format": "JPEG2000", "no_jp2": True, "irreversible": False}, 0),
+    ],
+)
+def test_codestreams_of_another_encoder(tmp_path, syntax, options, worst):
+    stored = stored_phantom(bits=8).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(stored).save(buffer, **options)
+    ds = radiograph(stored=stored)
+    ds.PixelData = encapsulate([buffer.getvalue()])
+    ds["PixelData"].is_undefined_length = True
+    ds.file_meta.TransferSyntaxUID = syntax
+    _, values = read_stored_values(save(ds, tmp_path / "a.dcm"))
+    assert values.shape == stored.shape
+    assert np.abs(values.astype(int) - stored).max() <= worst
+
+
+def test_the_precision_of_a_jpeg_stream_is_its_own():
+    buffer = io.BytesIO()
+    Image.fromarray(stored_phantom(bits=8).astype(np.uint8)).save(buffer, "JPEG")
+    assert sample_precision(buffer.getvalue()) == 8
+    with pytest.raises(ValueError, match="start of frame"):
+        sample_precision(b"\xff\xd8\xff\xd9")
 
 
 def test_a_damaged_codestream_is_corrupt(tmp_path):
