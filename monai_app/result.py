@@ -45,7 +45,8 @@ class RunResult:
         self.studies: list[StudySummary] = []
         self._pictures_left = pictures
         self._parts = output / f".{REPORT}.parts"
-        output.mkdir(parents=True, exist_ok=True)
+        for name in (RESULT, REPORT):  # of an earlier run: a run that is killed must not seem to have ended
+            (output / name).unlink(missing_ok=True)
         self._parts.write_text("", "utf-8")
         self._progress = tqdm(total=studies, unit="study", disable=not sys.stderr.isatty())
 

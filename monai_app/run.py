@@ -10,6 +10,7 @@ from pathlib import Path
 
 from monai.deploy.core import AppContext, Application, RuntimeEnv
 from pydicom.dataset import Dataset
+from tqdm import tqdm
 
 from monai_app import __version__
 from monai_app.app import OsteoMapApp, Stages
@@ -82,7 +83,8 @@ def _analyse(source: Path, output: Path, settings: Settings, models: tuple[Bundl
         Decoder(limits.decoder_timeout_s, limits.decoder_memory_mib) as pixels,
     ):
         read_header = _header_reader(headers)
-        index = index_files(list_files(source.resolve(), left_out=output), read_header)
+        files_found = list_files(source.resolve(), left_out=output)
+        index = index_files(tqdm(files_found, unit="file", disable=not sys.stderr.isatty()), read_header)
         seconds = {"total": 0.0, "read": time.perf_counter() - started}
         files = sum(len(entries) for entries in index.studies.values())
         logger.info("%d DICOM files of %d studies, %d other files", files, len(index.studies), index.ignored_files)
@@ -96,9 +98,12 @@ def _analyse(source: Path, output: Path, settings: Settings, models: tuple[Bundl
         for name, value in application.seconds().items() if index.studies else ():
             seconds[name] = seconds.get(name, 0.0) + value
     seconds["total"] = time.perf_counter() - started
-    result.write(
-        code, {name: seconds.get(name, 0.0) for name in ("total", "read", "classify", "localize", "segment", "write")}
-    )
+    stages_timed = ("total", "read", "classify", "localize", "segment", "write")
+    try:
+        result.write(code, {name: seconds.get(name, 0.0) for name in stages_timed})
+    except OSError as error:
+        logger.critical("the result cannot be written to %s (%s); free space and run again", output, error.strerror)
+        return 1
     _say_what_happened(result, code)
     return code
 
@@ -108,7 +113,8 @@ def _run_graph(application: OsteoMapApp, index: FolderIndex, result: RunResult) 
     try:
         application.run()
     except Exception as error:  # noqa: BLE001 - the edge of the process: what is done is kept and told
-        logger.critical("an internal error ended the run early (%s); please report it", type(error).__name__)
+        cause = error.strerror if isinstance(error, OSError) else type(error).__name__
+        logger.critical("an internal error ended the run early (%s); free space or report it", cause)
         logger.debug("traceback", exc_info=error)
     finished = {study.study_instance_uid for study in result.studies}
     lost = [uid for uid in index.studies if uid not in finished]

@@ -18,6 +18,7 @@ from operators.study import ReportedStudy
 
 RESULT = "result.json"
 REPORT = "report.html"
+OBJECT_NAMES = ("sr.dcm", "seg_*.dcm")  # the patterns of what a study's folder may hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ def write_study(reported: ReportedStudy, output: Path) -> StudySummary:
         images.append(summarise(image, tuple(names)))
     if reported.report is not None:
         written.insert(0, _write_object(reported.report, output, f"{folder}/sr.dcm"))
+    if folder is not None:
+        _remove_stale(output / folder, {output / item.file for item in written})
     return StudySummary(
         study_uid,
         folder if written else None,
@@ -87,6 +90,15 @@ def write_study(reported: ReportedStudy, output: Path) -> StudySummary:
         tuple(written),
         tuple(images),
     )
+
+
+def _remove_stale(folder: Path, kept: set[Path]) -> None:
+    """Remove what an earlier run, with other models or settings, left in a study's folder."""
+    stale = {path for pattern in OBJECT_NAMES for path in folder.glob(pattern)} - kept
+    for path in stale:
+        path.unlink()
+    if stale and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def summarise(image: EncodedImage | ExcludedImage, outputs: tuple[str, ...] = ()) -> ImageSummary:

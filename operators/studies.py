@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -52,7 +52,7 @@ def list_files(root: Path, left_out: Path | None = None) -> Iterator[SourceFile]
             yield SourceFile(path, path.relative_to(root).as_posix())
 
 
-def index_files(files: Iterator[SourceFile], read_header: HeaderReader) -> FolderIndex:
+def index_files(files: Iterable[SourceFile], read_header: HeaderReader) -> FolderIndex:
     """Sort files into studies by reading their headers once.
 
     A file that cannot be read, or does not say who it is, is kept with its problem; the second file of a SOP Instance

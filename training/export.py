@@ -16,6 +16,7 @@ from torch import Tensor
 from operators.bundle import CHECKSUMS, SCALE, WEIGHTS, read_config, read_weights, sha256
 
 LISTED = (WEIGHTS, "configs/inference.json", "configs/metadata.json")
+NOT_LISTED = ("train", "evaluate", "multi_gpu")  # they change how a bundle is made, not what it computes
 
 
 def compress(weights: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
@@ -65,7 +66,8 @@ def write_weights(bundle_root: Path, checkpoint: Path, storage: str, key: str) -
 
 def write_checksums(bundle_root: Path) -> None:
     """Write SHA256SUMS of every file that changes what the bundle computes."""
-    names = sorted({*LISTED, *(f"configs/{path.name}" for path in (bundle_root / "configs").glob("*.json"))})
+    configs = (path.name for path in (bundle_root / "configs").glob("*.json") if not path.name.startswith(NOT_LISTED))
+    names = sorted({*LISTED, *(f"configs/{name}" for name in configs)})
     lines = [f"{sha256(bundle_root / name)}  {name}\n" for name in names if (bundle_root / name).is_file()]
     (bundle_root / CHECKSUMS).write_text("".join(lines), "utf-8")
 

@@ -55,6 +55,37 @@ def test_an_artefact_that_disappears_is_noticed(studies, tmp_path, monkeypatch):
     assert run(studies, tmp_path / "out").code == 1
 
 
+def test_what_an_earlier_run_left_is_replaced(studies, tmp_path):
+    output = tmp_path / "out"
+    first = run(studies, output)
+    folder = output / first.result["studies"][0]["folder"]
+    (folder / "seg_7.dcm").write_bytes(b"stale")
+    (folder / "notes.txt").write_text("mine")
+    again = run(studies, output)
+    assert not (folder / "seg_7.dcm").exists()
+    assert (folder / "notes.txt").exists()
+    assert first.result["studies"] == again.result["studies"]
+
+
+def test_a_killed_run_does_not_seem_to_have_ended(studies, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    assert run(studies, output).code == 0
+    monkeypatch.setattr(application, "_run_graph", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        application.run(["osteomap", "-i", str(studies), "-o", str(output)])
+    assert not (output / "result.json").exists()
+
+
+def test_a_full_disk_is_said_in_one_line(studies, tmp_path, monkeypatch, caplog):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("operators.outputs._write_object", full)
+    done = run(studies, tmp_path / "out")
+    assert done.code == 1
+    assert "No space left on device" in caplog.text
+
+
 def test_a_stage_that_fails_on_one_image_costs_that_image(studies, tmp_path, monkeypatch):
     real, calls = classification_operator.classify, []
 
