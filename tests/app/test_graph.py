@@ -76,14 +76,14 @@ def test_a_killed_run_does_not_seem_to_have_ended(studies, tmp_path, monkeypatch
     assert not (output / "result.json").exists()
 
 
-def test_a_full_disk_is_said_in_one_line(studies, tmp_path, monkeypatch, caplog):
+def test_a_full_disk_is_said_in_one_line(studies, tmp_path, monkeypatch, capfd):
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("operators.outputs._write_object", full)
     done = run(studies, tmp_path / "out")
     assert done.code == 1
-    assert "No space left on device" in caplog.text
+    assert "No space left on device" in capfd.readouterr().err
 
 
 def test_a_stage_that_fails_on_one_image_costs_that_image(studies, tmp_path, monkeypatch):
