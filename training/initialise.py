@@ -1,4 +1,4 @@
-"""Start a ResNet50 encoder from ImageNet weights whose batch norm was folded into the convolutions."""
+"""Where a training starts: ImageNet weights with their batch norm folded into the convolutions, or a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ignite.engine import Engine
+from monai.handlers import CheckpointLoader, CheckpointSaver
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
+
+BEST = "best.pt"
 
 
 def load_encoder(encoder: nn.Module, path: str | Path) -> None:
@@ -36,6 +40,40 @@ def load_encoder(encoder: nn.Module, path: str | Path) -> None:
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing:
         raise ValueError(f"{path}: lacks {len(missing)} tensors of the encoder, first {missing[0]}")
+
+
+def load_network(networks: Iterable[nn.Module], path: str | Path) -> None:
+    """Load a training checkpoint (``best.pt``) into networks of the same shape, to train on with other settings.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is absent.
+    RuntimeError
+        If it is a checkpoint of another network.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint; pass --initial_checkpoint FILE")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    for network in networks:
+        network.load_state_dict(state.get("network", state), strict=True)
+
+
+def resume(
+    trainer: Engine, saved: dict[str, Any], best: CheckpointSaver, output_dir: str | Path, interval: int
+) -> None:
+    """Save a checkpoint every ``interval`` epochs and, if ``output_dir`` holds one, go on from the newest.
+
+    ``saved`` names what a checkpoint holds beside the trainer's own counters; ``best`` keeps the best score so far.
+    """
+    saved = {**saved, "trainer": trainer}
+    folder = Path(output_dir)
+    CheckpointSaver(save_dir=str(folder), save_dict=saved, save_interval=interval, n_saved=1).attach(trainer)
+    checkpoints = sorted(folder.glob("checkpoint_epoch=*.pt"), key=lambda file: int(file.stem.partition("=")[2]))
+    if checkpoints:
+        logger.info("going on from %s", checkpoints[-1].name)
+        CheckpointLoader(str(checkpoints[-1]), saved, map_location="cpu").attach(trainer)
+        CheckpointLoader(str(folder / BEST), {"checkpointer": best}, map_location="cpu").attach(trainer)
 
 
 def unfold_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import timm
 import torch
+from ignite.engine import Events
+from monai.engines import SupervisedTrainer
+from monai.handlers import CheckpointSaver
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from operators.geometry import PixelBox
 from operators.networks import MapClassifier, PyramidImageEncoder, build_sam
 from training.data import RandSideMarker, balanced_sampler, items, parameter_groups, prepare_map_batch, read_pixels
-from training.initialise import load_encoder, unfold_batch_norm
+from training.initialise import BEST, load_encoder, load_network, resume, unfold_batch_norm
 from training.losses import MapGuidedLoss, WithMap
 from training.manifest import ManifestError, read_manifest
 from training.metrics import (
@@ -314,3 +317,56 @@ def test_overlaps():
 def test_json_of_phantom_boxes(phantoms):
     with (phantoms / "manifest.csv").open() as file:
         assert all(isinstance(json.loads(row["boxes_xyxy"]), list) for row in csv.DictReader(file))
+
+
+# --- starting and going on
+
+
+def training(folder, scores):
+    """A training of four epochs whose validation gives ``scores``; returns the trainer, its network and its log."""
+    network = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    batches = [{"image": torch.ones(1, 2), "label": torch.ones(1, 1)}] * 3
+    trainer = SupervisedTrainer(torch.device("cpu"), 4, batches, network, optimizer, torch.nn.MSELoss())
+    best = CheckpointSaver(
+        str(folder), {"network": network}, save_key_metric=True, key_metric_name="score",
+        key_metric_filename=BEST, key_metric_save_state=True,
+    )  # fmt: skip
+    epochs = []
+
+    @trainer.on(Events.EPOCH_COMPLETED)
+    def validate():
+        epochs.append(trainer.state.epoch)
+        trainer.state.metrics["score"] = scores[trainer.state.epoch - 1]
+
+    best.attach(trainer)
+    resume(trainer, {"network": network, "optimizer": optimizer}, best, folder, 1)
+    return trainer, network, epochs
+
+
+def test_a_killed_training_goes_on_and_keeps_its_best(tmp_path):
+    scores = [0.5, 0.9, 0.7, 0.8]
+    trainer, network, epochs = training(tmp_path, scores)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED(once=3), trainer.terminate)
+    trainer.run()
+    assert epochs == [1, 2, 3]
+    kept = network.weight.clone()
+    best = (tmp_path / BEST).read_bytes()
+
+    trainer, network, epochs = training(tmp_path, scores)
+    starts = []
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda: starts.append(network.weight.clone()))
+    trainer.run()
+    assert epochs == [4]
+    assert torch.equal(starts[0], kept)
+    assert (tmp_path / BEST).read_bytes() == best  # .8 after the kill does not replace .9 before it
+
+
+def test_a_training_starts_from_the_best_of_another(tmp_path):
+    source, first, second = (torch.nn.Linear(3, 2) for _ in range(3))
+    torch.save({"network": source.state_dict(), "checkpointer": {}}, tmp_path / BEST)
+    load_network([first, second], tmp_path / BEST)
+    assert torch.equal(first.weight, source.weight)
+    assert torch.equal(second.weight, source.weight)
+    with pytest.raises(FileNotFoundError, match="initial_checkpoint"):
+        load_network([first], tmp_path / "none.pt")
