@@ -49,6 +49,7 @@ class OsteoMapApp(Application):
 
     def __init__(self, stages: Stages, *args: Any, **kwargs: Any) -> None:
         self.stages = stages
+        self.timed: dict[str, tuple[Any, ...]] = {}
         super().__init__(*args, **kwargs)
         self.scheduler(EventBasedScheduler(self, worker_thread_number=WORKER_THREADS, name="scheduler"))
 

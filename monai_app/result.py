@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import shutil
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,10 +17,21 @@ from typing import Any
 from tqdm import tqdm
 
 from monai_app import __version__
-from operators.outputs import REPORT, RESULT, ImageSummary, StudySummary, write_atomically, write_study
+from operators.outputs import (
+    REPORT,
+    RESULT,
+    ImageSummary,
+    StudySummary,
+    remove_objects,
+    study_folder,
+    write_atomically,
+    write_study,
+)
 from operators.provenance import APPLICATION
 from operators.report import Page, render_foot, render_head, render_study
 from operators.study import ReportedStudy
+
+logger = logging.getLogger("osteomap")
 
 STATES = ("normal", "doubt", "abnormal", "declined", "failed")
 
@@ -34,33 +47,42 @@ class RunResult:
         What the report says of the run.
     pictures
         How many images the report shows with pictures.
-    studies, ignored_files
-        How many studies the input has, and how many files were not DICOM.
     """
 
-    def __init__(self, output: Path, page: Page, pictures: int, studies: int, ignored_files: int) -> None:
+    def __init__(self, output: Path, page: Page, pictures: int) -> None:
         self.output = output
         self.page = page
-        self.ignored_files = ignored_files
+        self.ignored_files = 0
         self.studies: list[StudySummary] = []
         self._pictures_left = pictures
-        self._parts = output / f".{REPORT}.parts"
+        self._parts = tempfile.TemporaryFile(dir=output)  # noqa: SIM115 - holds pictures; gone with the process
+        self._expected = 0
+        self._progress: tqdm[Any] | None = None
         for name in (RESULT, REPORT):  # of an earlier run: a run that is killed must not seem to have ended
             (output / name).unlink(missing_ok=True)
-        self._parts.write_text("", "utf-8")
-        self._progress = tqdm(total=studies, unit="study", disable=not sys.stderr.isatty())
+
+    def expect(self, studies: int, ignored_files: int) -> None:
+        """Learn how many studies the input has, and how many of its files are not DICOM."""
+        self._expected = studies
+        self.ignored_files = ignored_files
+        if sys.stderr.isatty():
+            self._progress = tqdm(total=studies, unit="study")
 
     def collect(self, reported: ReportedStudy) -> None:
         """Write the objects of one study and its section of the report."""
         summary = write_study(reported, self.output)
-        with self._parts.open("a", encoding="utf-8") as parts:
-            parts.write(render_study(reported, summary, self._pictures_left))
+        self._parts.write(render_study(reported, summary, self._pictures_left).encode())
         self._pictures_left -= min(self._pictures_left, len(reported.study.included))
         self.studies.append(summary)
-        self._progress.update()
+        if self._progress is not None:
+            self._progress.update()
+        else:
+            logger.info("study %d of %d: %s", len(self.studies), self._expected, summary.state)
 
     def add_lost(self, summary: StudySummary) -> None:
         """Account for a study that the run did not finish."""
+        if summary.study_instance_uid is not None:
+            remove_objects(self.output / study_folder(summary.study_instance_uid))
         self.studies.append(summary)
 
     def missing_files(self) -> list[str]:
@@ -89,18 +111,19 @@ class RunResult:
 
     def write(self, exit_code: int, seconds: Mapping[str, float]) -> None:
         """Write the report and, last, ``result.json``."""
-        self._progress.close()
+        if self._progress is not None:
+            self._progress.close()
         counts = self.counts
 
         def write_report(file: Any) -> None:
             file.write(render_head(self.page, counts).encode())
-            with self._parts.open("rb") as parts:
-                shutil.copyfileobj(parts, file)
+            self._parts.seek(0)
+            shutil.copyfileobj(self._parts, file)
             file.write(render_foot(self.page, counts).encode())
 
         write_atomically(self.output / REPORT, write_report)
-        self._parts.unlink(missing_ok=True)
-        text = json.dumps(self.as_json(exit_code, seconds), indent=1) + "\n"
+        self._parts.close()
+        text = json.dumps(self.as_json(exit_code, seconds), indent=1, allow_nan=False) + "\n"
         write_atomically(self.output / RESULT, lambda file: file.write(text.encode()))
 
     def as_json(self, exit_code: int, seconds: Mapping[str, float]) -> dict[str, Any]:
@@ -114,7 +137,7 @@ class RunResult:
                 for model in (provenance.classifier, provenance.segmenter)
             ],
             "started_at": provenance.now.isoformat(timespec="seconds"),
-            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "finished_at": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
             "exit_code": exit_code,
             "counts": self.counts,
             "studies": [_study_json(study) for study in self.studies],

@@ -5,25 +5,25 @@ from __future__ import annotations
 import logging
 import sys
 import time
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
 from monai.deploy.core import AppContext, Application, RuntimeEnv
-from pydicom.dataset import Dataset
 from tqdm import tqdm
 
 from monai_app import __version__
 from monai_app.app import OsteoMapApp, Stages
 from monai_app.result import RunResult
 from monai_app.settings import Settings, SettingsError, embedded_models, read_settings
-from operators.bundle import load_bundle
+from operators.bundle import load_classifier, load_segmenter
 from operators.classification import study_points
 from operators.decoding import Decoder
 from operators.dicom_file import NotDicomError
-from operators.errors import BundleError, FailedReason, ImageError
+from operators.errors import BundleError, FailedReason
 from operators.outputs import ImageSummary, StudySummary
 from operators.provenance import Model, Provenance
-from operators.records import Bundle
+from operators.records import Bundle, HeaderReply
 from operators.report import Page
 from operators.studies import FolderIndex, HeaderReader, index_files, list_files, read_studies
 
@@ -36,9 +36,9 @@ def run(argv: list[str]) -> int:
     try:
         settings = read_settings()
         models = Path(context.model_path)
-        classifier = load_bundle(models / settings.classification.bundle)
-        segmenter = load_bundle(models / settings.segmentation.bundle, settings.segmentation.checkpoint)
-        output = _output_folder(Path(context.output_path))
+        classifier = load_classifier(models / settings.classification.bundle)
+        segmenter = load_segmenter(models / settings.segmentation.bundle, settings.segmentation.checkpoint)
+        output = _output_folder(Path(context.output_path), Path(context.input_path))
     except (SettingsError, BundleError) as error:
         logger.error("%s", error)
         return 2
@@ -61,7 +61,9 @@ def _context(argv: list[str]) -> AppContext:
         logging.getLogger("highdicom").setLevel(logging.ERROR)
 
 
-def _output_folder(output: Path) -> Path:
+def _output_folder(output: Path, source: Path) -> Path:
+    if output.resolve() == source.resolve():
+        raise SettingsError("the output folder is the input folder; name another with -o / HOLOSCAN_OUTPUT_PATH")
     try:
         output.mkdir(parents=True, exist_ok=True)
         (output / ".writable").touch()
@@ -77,6 +79,8 @@ def _analyse(source: Path, output: Path, settings: Settings, models: tuple[Bundl
     started = time.perf_counter()
     classifier, segmenter = models
     provenance = _provenance(classifier, segmenter)
+    page = Page(provenance, study_points(classifier), tuple(classifier.metadata["limits"]))
+    result = RunResult(output, page, settings.report.pictures)
     limits = settings.radiographs
     with (
         Decoder(limits.decoder_timeout_s, limits.decoder_memory_mib) as headers,
@@ -88,8 +92,7 @@ def _analyse(source: Path, output: Path, settings: Settings, models: tuple[Bundl
         seconds = {"total": 0.0, "read": time.perf_counter() - started}
         files = sum(len(entries) for entries in index.studies.values())
         logger.info("%d DICOM files of %d studies, %d other files", files, len(index.studies), index.ignored_files)
-        page = Page(provenance, study_points(classifier), tuple(classifier.metadata["limits"]))
-        result = RunResult(output, page, settings.report.pictures, len(index.studies), index.ignored_files)
+        result.expect(len(index.studies), index.ignored_files)
         stages = Stages(
             settings, classifier, segmenter, provenance, pixels, read_studies(index, read_header), result.collect
         )
@@ -115,7 +118,7 @@ def _run_graph(application: OsteoMapApp, index: FolderIndex, result: RunResult) 
     except Exception as error:  # noqa: BLE001 - the edge of the process: what is done is kept and told
         cause = error.strerror if isinstance(error, OSError) else type(error).__name__
         logger.critical("an internal error ended the run early (%s); free space or report it", cause)
-        logger.debug("traceback", exc_info=error)
+        logger.debug("where:\n%s", "".join(traceback.format_tb(error.__traceback__)))  # its text may quote a header
     finished = {study.study_instance_uid for study in result.studies}
     lost = [uid for uid in index.studies if uid not in finished]
     for uid in lost:
@@ -134,7 +137,7 @@ def _run_graph(application: OsteoMapApp, index: FolderIndex, result: RunResult) 
 def _header_reader(decoder: Decoder) -> HeaderReader:
     """Return a reader of headers that answers None for a file that is not DICOM."""
 
-    def read(path: Path) -> tuple[Dataset, bool, ImageError | None] | None:
+    def read(path: Path) -> HeaderReply | None:
         try:
             return decoder.header(path)
         except NotDicomError:
@@ -150,7 +153,7 @@ def _provenance(classifier: Bundle, segmenter: Bundle) -> Provenance:
         version=__version__,
         classifier=Model(classifier.name, classifier.version, classifier.sha256, parameters),
         segmenter=Model(segmenter.name, segmenter.version, segmenter.sha256),
-        now=datetime.now(UTC).replace(microsecond=0),
+        now=datetime.now(UTC).astimezone().replace(microsecond=0),  # DICOM times without a zone are local ones
     )
 
 
@@ -163,5 +166,5 @@ def _say_what_happened(result: RunResult, code: int) -> None:
         logger.error(
             "%d of %d images failed; result.json names each with its reason", counts["failed"], counts["images"]
         )
-    logger.info("report: %s", result.output / "report.html")
+    logger.info("open report.html in the output folder")
     sys.stderr.flush()

@@ -160,12 +160,13 @@ def _check(settings: Settings, where: str) -> None:
         ),
         "radiographs: sizes, time-out and memory must be positive": min(positive) <= 0,
         f"localization: boxes must be one of {', '.join(BOX_METHODS)}": localization.boxes not in BOX_METHODS,
-        "localization: threshold must be above 0 and at most 1": not 0 < (localization.threshold or 1) <= 1,
+        "localization: threshold must be above 0 and at most 1": localization.threshold is not None
+        and not 0 < localization.threshold <= 1,
         "localization: expansion must not be negative": (localization.expansion or 0) < 0,
         "localization: most and fixed_side must be at least 1": min(localization.most, localization.fixed_side) < 1,
         f"segmentation: checkpoint must be null or one of {', '.join(CHECKPOINTS)}": segmentation.checkpoint
         not in (None, *CHECKPOINTS),
-        "segmentation: zoom must be null or at least 1": (segmentation.zoom or 1) < 1,
+        "segmentation: zoom must be null or at least 1": segmentation.zoom is not None and segmentation.zoom < 1,
         "report: pictures must not be negative": settings.report.pictures < 0,
         "a bundle is named by a folder name": any(
             not name or Path(name).name != name for name in (settings.classification.bundle, segmentation.bundle)

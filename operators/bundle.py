@@ -12,6 +12,7 @@ import yaml
 from monai.bundle import ConfigParser
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from operators.errors import BundleError
@@ -43,23 +44,41 @@ def load_bundle(bundle_root: Path, checkpoint: str | None = None) -> Bundle:
         If a file is missing or altered, or the weights do not fit the network.
     """
     checksums = verify(bundle_root)
-    weights, digest = (WEIGHTS, checksums[WEIGHTS]) if checkpoint is None else _large_file(bundle_root, checkpoint)
     try:
+        weights, digest = (WEIGHTS, checksums[WEIGHTS]) if checkpoint is None else _large_file(bundle_root, checkpoint)
         config = read_config(bundle_root, checkpoint)
         network: nn.Module = config.get_parsed_content("network_def")
         preprocess = config.get_parsed_content("preprocessing")
         metadata: dict[str, Any] = json.loads((bundle_root / "configs" / "metadata.json").read_text("utf-8"))
+        version = str(metadata["version"])
         network.load_state_dict(read_weights(bundle_root / weights), strict=True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
         raise BundleError(f"bundle {bundle_root.name} cannot be used ({type(error).__name__}: {error})") from error
     return Bundle(
         name=bundle_root.name,
-        version=str(metadata["version"]),
+        version=version,
         sha256=digest,
         network=network.eval().to(memory_format=torch.channels_last),
         preprocess=preprocess,
         metadata=metadata,
     )
+
+
+def load_classifier(bundle_root: Path) -> Bundle:
+    """Load a bundle that classifies; raise BundleError if it does not."""
+    bundle = load_bundle(bundle_root)
+    lacking = [key for key in ("operating_points", "localization", "limits") if key not in bundle.metadata]
+    if lacking or not hasattr(bundle.network, "forward_features"):
+        raise BundleError(f"bundle {bundle.name} is no classifier (lacks {', '.join(lacking) or 'features'})")
+    return bundle
+
+
+def load_segmenter(bundle_root: Path, checkpoint: str | None = None) -> Bundle:
+    """Load a bundle that outlines; raise BundleError if it does not."""
+    bundle = load_bundle(bundle_root, checkpoint)
+    if not isinstance(bundle.network, Sam):
+        raise BundleError(f"bundle {bundle.name} holds no Segment Anything Model")
+    return bundle
 
 
 def verify(bundle_root: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from pydicom.dataset import Dataset
@@ -85,7 +86,7 @@ def normalise_body_part(text: str) -> str | None:
     term = "".join(character for character in text.upper() if character.isalnum())
     if not term:
         return None
-    words = [_BODY_PART_SYNONYMS.get(word, word) for word in (term, *text.upper().replace("_", " ").split())]
+    words = [_BODY_PART_SYNONYMS.get(word, word) for word in (term, *re.findall("[A-Z0-9]+", text.upper()))]
     return next((word for word in words if word in BODY_PARTS), term)
 
 

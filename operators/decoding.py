@@ -13,6 +13,7 @@ import logging
 import os
 import resource
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ from operators.dicom_file import NotDicomError, check_identity, read_header, rea
 from operators.dicom_source import normalise
 from operators.errors import DeclinedReason, FailedReason, ImageError, InvalidDicomError, UnsupportedImageError
 from operators.radiographs import render
+from operators.records import HeaderReply
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +67,8 @@ class Decoder:
             self._child.communicate()
             self._child = None
 
-    def header(self, path: Path) -> tuple[Dataset, bool, ImageError | None]:
-        """Read a header: (normalised header, whether pixel data follow, what is wrong with its identity or None).
+    def header(self, path: Path) -> HeaderReply:
+        """Read a header.
 
         Raises
         ------
@@ -77,7 +79,9 @@ class Decoder:
         """
         reply, _ = self._ask("header", path)
         problem = _error_of(reply["problem"]) if "problem" in reply else None
-        return Dataset.from_json(reply["header"]), bool(reply["pixel_data"]), problem
+        return HeaderReply(
+            Dataset.from_json(reply["header"]), bool(reply["pixel_data"]), problem, tuple(reply["emptied"])
+        )
 
     def pixels(self, path: Path) -> NDArray[np.float32]:
         """Read the picture of an image: (rows, columns) float32 [0, 1], MONOCHROME2 sense.
@@ -122,7 +126,15 @@ class Decoder:
                 [str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")]
             )
             self._child = subprocess.Popen(  # noqa: S603 - our own interpreter
-                [sys.executable, "-W", "ignore", "-m", "operators.decoding", "--memory-mib", str(self._memory_mib)],
+                [
+                    sys.executable,
+                    "-W",
+                    "ignore",
+                    "-m",
+                    "operators.decoding",
+                    str(self._memory_mib),
+                    str(self._timeout_s),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -162,7 +174,8 @@ def _answer(job: str, path: Path) -> tuple[dict[str, Any], bytes]:
     try:
         if job == "header":
             header, has_pixels = read_header(path)
-            reply: dict[str, Any] = {"header": normalise(header).to_json_dict(), "pixel_data": has_pixels}
+            copy, emptied = normalise(header)
+            reply: dict[str, Any] = {"header": copy.to_json_dict(), "emptied": emptied, "pixel_data": has_pixels}
             try:
                 check_identity(header)
             except InvalidDicomError as error:
@@ -184,8 +197,10 @@ def _answer(job: str, path: Path) -> tuple[dict[str, Any], bytes]:
 def main(arguments: list[str] | None = None) -> int:
     """Answer requests on standard input until it closes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--memory-mib", type=int, required=True)
-    limit = parser.parse_args(arguments).memory_mib * 1024 * 1024
+    parser.add_argument("memory_mib", type=int)
+    parser.add_argument("timeout_s", type=float)
+    options = parser.parse_args(arguments)
+    limit = options.memory_mib * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold patient data
     warnings.simplefilter("ignore")
@@ -195,7 +210,11 @@ def main(arguments: list[str] | None = None) -> int:
     os.dup2(2, 1)  # codecs print; the answers' pipe stays clean
     for line in sys.stdin.buffer:
         request = json.loads(line)
+        signal.setitimer(
+            signal.ITIMER_REAL, options.timeout_s + 1
+        )  # the client may be gone; the signal ends this child
         reply, body = _answer(request["job"], Path(request["path"]))
+        signal.setitimer(signal.ITIMER_REAL, 0)
         text = json.dumps(reply).encode()
         answers.write(len(text).to_bytes(8, "big") + text + body)
         answers.flush()

@@ -86,12 +86,14 @@ def read_header(path: Path) -> tuple[Dataset, bool]:
 
 
 def check_identity(header: Dataset) -> None:
-    """Raise InvalidDicomError unless the header identifies its instance, series and study."""
+    """Raise InvalidDicomError unless the header identifies its instance, series and study, each by one UID."""
     missing = [keyword for keyword in REQUIRED_UIDS if not header.get(keyword)]
-    if missing:
-        raise InvalidDicomError(
-            FailedReason.HEADER_INVALID, f"no {', '.join(missing)}; the image cannot be referred to"
-        )
+    several = [
+        keyword for keyword in REQUIRED_UIDS if header.get(keyword) and not isinstance(header[keyword].value, str)
+    ]
+    if missing or several:
+        wrong = f"no {', '.join(missing)}" if missing else f"several values of {', '.join(several)}"
+        raise InvalidDicomError(FailedReason.HEADER_INVALID, f"{wrong}; the image cannot be referred to")
 
 
 def read_stored_values(path: Path) -> tuple[Dataset, NDArray[np.integer]]:
@@ -108,6 +110,7 @@ def read_stored_values(path: Path) -> tuple[Dataset, NDArray[np.integer]]:
     """
     codecs.register()
     header = dcmread(path, force=True)
+    header.PhotometricInterpretation = str(header.get("PhotometricInterpretation", "")).strip().upper()
     if "TransferSyntaxUID" not in header.file_meta:
         header.file_meta = FileMetaDataset()
         header.file_meta.TransferSyntaxUID = UID(_transfer_syntax_without_meta(header))

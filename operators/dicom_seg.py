@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from operators.codes import BODY_PARTS, LESION, MORPHOLOGICALLY_ALTERED_STRUCTURE
 from operators.dicom_source import is_referable
 from operators.errors import EncodingError
-from operators.provenance import RESEARCH_USE_ONLY, Provenance, equipment
+from operators.provenance import RESEARCH_USE_ONLY, Provenance, equipment, tracking_id
 from operators.records import EncodedImage, Segmentation
 
 FIRST_SERIES_NUMBER = 9001
@@ -69,7 +69,7 @@ def _build(
             algorithm_type="AUTOMATIC",
             algorithm_identification=provenance.algorithm(provenance.segmenter),
             tracking_uid=tracking[index],
-            tracking_id=f"abnormality-{index + 1}",
+            tracking_id=tracking_id(index),
             anatomic_regions=None if region is None else [region],
         )
         for number, index in enumerate(outlined, start=1)

@@ -7,7 +7,8 @@ invented.
 
 from __future__ import annotations
 
-import logging
+import math
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -17,7 +18,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 from pydicom.valuerep import validate_value
 
-logger = logging.getLogger(__name__)
+from operators.codes import normalise_body_part
 
 # Attributes that every result object copies; absent ones become empty (type 2: PS3.3 C.7.1.1, C.7.2.1).
 _TYPE_2 = (
@@ -65,34 +66,46 @@ _IF_PRESENT = (
     "PresentationIntentType",
 )
 _DATE_LIKE = {"DA": "%Y%m%d", "TM": "%H%M%S"}
-_CHECKED = ("AS", "CS")
+_ENUMERATED = {"PatientSex": "MFO", "Laterality": "LR", "ImageLaterality": "LRUB"}  # PS3.3 C.2.3, C.7.3.1, C.8.11.7
+_CODE_STRING = re.compile("[A-Z0-9 _]{1,16}")  # PS3.5 6.2, CS
 
 
-def normalise(header: Dataset) -> Dataset:
-    """Return the normalised copy of a source image's header, in Unicode (ISO_IR 192), without pixels and private data.
+def normalise(header: Dataset) -> tuple[Dataset, list[str]]:
+    """Return the normalised copy of a source image's header, and what was emptied in it because it is invalid.
 
     Parameters
     ----------
     header
         As read; it is not changed.
 
+    Returns
+    -------
+    The copy, in Unicode (ISO_IR 192), without pixels and private data; and tags with keywords, never values.
+
     Notes
     -----
-    What was emptied is logged by tag, never by value. A Frame of Reference is left out: without a plane position it
-    only makes a projection image look like a slice.
+    A Frame of Reference is left out: without a plane position it only makes a projection image look like a slice.
     """
-    copy = Dataset()
+    copy, emptied = Dataset(), []
     copy.SpecificCharacterSet = "ISO_IR 192"
     for keyword in (*_TYPE_2, *_IF_PRESENT):
-        values = _readable_values(header, keyword)
+        try:
+            values = _readable_values(header, keyword)
+        except Exception:  # noqa: BLE001 - a damaged value raises a dozen kinds
+            emptied.append(f"{Tag(keyword)} {keyword}")
+            values = []
         if values is None and keyword in _TYPE_2:
             values = []
         if values is not None:
             setattr(copy, keyword, values[0] if len(values) == 1 else values or None)
-    region = _first_item(header, "AnatomicRegionSequence")
+    try:
+        region = _first_item(header, "AnatomicRegionSequence")
+    except Exception:  # noqa: BLE001 - as above
+        emptied.append(f"{Tag('AnatomicRegionSequence')} AnatomicRegionSequence")
+        region = None
     if region is not None:
         copy.AnatomicRegionSequence = [region]
-    return copy
+    return copy, emptied
 
 
 def is_referable(header: Dataset) -> bool:
@@ -105,30 +118,42 @@ def is_referable(header: Dataset) -> bool:
 
 
 def _readable_values(header: Dataset, keyword: str) -> Sequence[object] | None:
-    """Return the values of an attribute as a list, [] if it is empty or invalid, None if it is absent."""
+    """Return the values of an attribute as a list, [] if it is empty, None if it is absent; raise if it is invalid."""
     if keyword not in header:
         return None
-    try:
-        element = header[keyword]
-        value = element.value
-        values = list(value) if element.VM > 1 else [] if value is None or str(value) == "" else [value]
-        for text in values if element.VR in _DATE_LIKE else ():
+    element = header[keyword]
+    value = element.value
+    values = list(value) if element.VM > 1 else [] if value is None or str(value) == "" else [value]
+    if element.VR in _DATE_LIKE:
+        for text in values:
             _check_date_or_time(element.VR, str(text))
-        for text in values if element.VR in _CHECKED else ():
-            validate_value(element.VR, str(text), config.RAISE)
-        for number in values if element.VR in ("DS", "IS") else ():
-            float(number)
-        if element.VR == "PN":  # decoded here, so that it is written again in Unicode
-            values = [str(name) for name in values]
-        probe = Dataset()
-        setattr(probe, keyword, values)
-        probe.to_json()
-    except Exception as error:  # noqa: BLE001 - a damaged value raises a dozen kinds
-        logger.warning(
-            "source header: %s %s is invalid (%s) and left empty", Tag(keyword), keyword, type(error).__name__
-        )
-        return []
+    elif element.VR == "CS":  # written in capitals, whatever the equipment wrote
+        values = [_code_string(str(text).strip().upper(), keyword) for text in values]
+    elif element.VR == "AS":
+        for text in values:
+            validate_value("AS", str(text), config.RAISE)
+    elif element.VR in ("DS", "IS"):
+        if not all(math.isfinite(float(number)) for number in values):
+            raise ValueError("not a number")
+    elif element.VR == "PN":  # decoded here, so that it is written again in Unicode
+        values = [str(name) for name in values]
+    probe = Dataset()
+    setattr(probe, keyword, values)
+    probe.to_json()
     return values
+
+
+def _code_string(text: str, keyword: str) -> str:
+    """Return a code string that can be written; a body part in free text keeps its meaning, for the scope."""
+    if keyword in _ENUMERATED and text not in ("", *_ENUMERATED[keyword]):
+        raise ValueError("not one of the enumerated values")
+    if not text or _CODE_STRING.fullmatch(text):
+        return text
+    if keyword == "BodyPartExamined":
+        term = re.sub("[^A-Z0-9]", "", normalise_body_part(text) or "")[:16]
+        if term:
+            return term
+    raise ValueError("not a code string")
 
 
 def _check_date_or_time(vr: str, text: str) -> None:
@@ -145,14 +170,10 @@ def _check_date_or_time(vr: str, text: str) -> None:
 
 def _first_item(header: Dataset, keyword: str) -> Dataset | None:
     """Return the code of a code sequence's first item, if it has one."""
-    try:
-        items = header.get(keyword)
-        if not items or not items[0].get("CodeValue") or not items[0].get("CodingSchemeDesignator"):
-            return None
-        item = Dataset()
-        for part in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning"):
-            setattr(item, part, str(items[0].get(part, "")))
-    except Exception as error:  # noqa: BLE001 - as above
-        logger.warning("source header: %s %s is invalid (%s) and left out", Tag(keyword), keyword, type(error).__name__)
+    items = header.get(keyword)
+    if not items or not items[0].get("CodeValue") or not items[0].get("CodingSchemeDesignator"):
         return None
+    item = Dataset()
+    for part in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning"):
+        setattr(item, part, str(items[0].get(part, "")))
     return item

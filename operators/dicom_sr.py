@@ -30,8 +30,8 @@ from operators.codes import (
     RATIO_UNIT,
 )
 from operators.dicom_source import is_referable
-from operators.errors import EncodingError
-from operators.provenance import APPLICATION, RESEARCH_USE_ONLY, Model, Provenance
+from operators.errors import DeclinedReason, EncodingError
+from operators.provenance import APPLICATION, RESEARCH_USE_ONLY, Model, Provenance, tracking_id
 from operators.records import EncodedImage, ExcludedImage, OperatingPoints, SourceImage
 from operators.study import ReportedStudy, Study, summarise_study
 
@@ -68,20 +68,20 @@ def encode_report(study: Study[EncodedImage], provenance: Provenance) -> Dataset
     EncodingError
         If highdicom refuses the object.
     """
-    pictures = [
-        image.source for image in study.images if isinstance(image.source, SourceImage) and _can_be_shown(image.source)
-    ]
+    pictures = _referred(study)
     if not pictures:
         return None
     try:
-        content = _content(study, provenance)
+        content = _content(study, pictures, provenance)
         seg_objects = [image.seg for image in study.included if image.seg is not None]
         report = sr.ComprehensiveSR(
             evidence=[*(picture.header for picture in pictures), *seg_objects],
             content=content,
             series_instance_uid=provenance.uid("sr series", str(study.study_instance_uid)),
             series_number=SERIES_NUMBER,
-            sop_instance_uid=provenance.uid("sr", *sorted(picture.sop_instance_uid for picture in pictures)),
+            sop_instance_uid=provenance.uid(
+                "sr", str(study.study_instance_uid), *sorted(picture.sop_instance_uid for picture in pictures)
+            ),
             instance_number=1,
             manufacturer=f"{APPLICATION} project (research use only)",
             is_complete=True,
@@ -90,7 +90,8 @@ def encode_report(study: Study[EncodedImage], provenance: Provenance) -> Dataset
             series_description="OsteoMAP report (research use only)",
             contributing_equipment=provenance.contributing_equipment(),
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:
+        # highdicom and pydicom raise a dozen kinds, and there is no stage behind this one to catch them
         raise EncodingError(f"the report cannot be built ({type(error).__name__})") from error
     report.ManufacturerModelName = APPLICATION
     report.DeviceSerialNumber = provenance.device_uid[-16:]
@@ -99,12 +100,27 @@ def encode_report(study: Study[EncodedImage], provenance: Provenance) -> Dataset
     return cast(Dataset, report)
 
 
-def _content(study: Study[EncodedImage], provenance: Provenance) -> sr.MeasurementReport:
+def _referred(study: Study[EncodedImage]) -> list[SourceImage]:
+    """Return the images that the report refers to, each instance once: an image before its duplicates."""
+    found: dict[str, SourceImage] = {}
+    for image in sorted(study.images, key=_is_duplicate):
+        if isinstance(image.source, SourceImage) and _can_be_shown(image.source):
+            found.setdefault(image.source.sop_instance_uid, image.source)
+    return list(found.values())
+
+
+def _is_duplicate(image: EncodedImage | ExcludedImage) -> bool:
+    return isinstance(image, ExcludedImage) and image.reason == DeclinedReason.DUPLICATE_INSTANCE
+
+
+def _content(
+    study: Study[EncodedImage], pictures: Sequence[SourceImage], provenance: Provenance
+) -> sr.MeasurementReport:
     """Return the content tree: one or more groups per image, then what was not analysed, in text."""
     groups: list[Group] = []
     comments = [RESEARCH_USE_ONLY]
     for number, image in enumerate(study.images, start=1):
-        if not isinstance(image, ExcludedImage) and _can_be_shown(image.source):
+        if not isinstance(image, ExcludedImage) and image.source in pictures:
             groups += _image_groups(number, image, provenance)
             if image.source.body_part is None:
                 comments.append(f"Image {number}: the header names no body part; it may be out of scope.")
@@ -112,7 +128,7 @@ def _content(study: Study[EncodedImage], provenance: Provenance) -> sr.Measureme
             comments.append(
                 f"Image {number} ({image.source.sop_instance_uid}) was not analysed: {image.state}, {image.reason}."
             )
-            if _can_be_shown(image.source):
+            if image.source in pictures:
                 groups.append(_excluded_group(number, image.source, provenance))
         elif isinstance(image, ExcludedImage):
             comments.append(f"File {number} was not analysed: {image.state}, {image.reason}.")
@@ -167,7 +183,7 @@ def _image_groups(number: int, image: EncodedImage, provenance: Provenance) -> I
             "finding_sites": _sites(image.source),
             "qualitative_evaluations": [_normality(classification.state)],
         }
-        tracking = {"uid": image.tracking_uids[index], "identifier": f"image-{number}-abnormality-{index + 1}"}
+        tracking = {"uid": image.tracking_uids[index], "identifier": tracking_id(index)}
         yield Group(
             tracking_identifier=sr.TrackingIdentifier(**tracking),
             referenced_region=_polyline(image.source, box.left, box.top, box.right, box.bottom),

@@ -73,6 +73,8 @@ def component_boxes(classification: Classification, cells: Array, rule: BoxRule)
     geometry, stride = classification.geometry, classification.feature_stride
     fine = 4  # the map is smooth: a quarter of a cell is all the edge's position can mean
     smooth = ndimage.zoom(cells, fine, order=1, mode="nearest", grid_mode=True)
+    rows, columns = (math.ceil(side * fine / stride) for side in (geometry.input_height, geometry.input_width))
+    smooth = smooth[:rows, :columns]  # the last cells may reach into the padding
     labels, count = ndimage.label(smooth >= max(rule.threshold * float(smooth.max()), 1e-6))
     scores = ndimage.maximum(smooth, labels, range(1, count + 1))
     boxes = []

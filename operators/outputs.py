@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -66,7 +66,16 @@ def study_folder(study_instance_uid: str) -> str:
 
 
 def write_study(reported: ReportedStudy, output: Path) -> StudySummary:
-    """Write the objects of a study, the report last, and return what was written."""
+    """Write the objects of a study, the report last, and return what was written; if one cannot be, none is left."""
+    try:
+        return _write_study(reported, output)
+    except BaseException:
+        if reported.study.study_instance_uid is not None:
+            remove_objects(output / study_folder(reported.study.study_instance_uid))
+        raise
+
+
+def _write_study(reported: ReportedStudy, output: Path) -> StudySummary:
     study_uid = reported.study.study_instance_uid
     folder = None if study_uid is None else study_folder(study_uid)
     written: list[WrittenObject] = []
@@ -81,7 +90,7 @@ def write_study(reported: ReportedStudy, output: Path) -> StudySummary:
     if reported.report is not None:
         written.insert(0, _write_object(reported.report, output, f"{folder}/sr.dcm"))
     if folder is not None:
-        _remove_stale(output / folder, {output / item.file for item in written})
+        remove_objects(output / folder, kept={output / item.file for item in written})
     return StudySummary(
         study_uid,
         folder if written else None,
@@ -92,9 +101,9 @@ def write_study(reported: ReportedStudy, output: Path) -> StudySummary:
     )
 
 
-def _remove_stale(folder: Path, kept: set[Path]) -> None:
-    """Remove what an earlier run, with other models or settings, left in a study's folder."""
-    stale = {path for pattern in OBJECT_NAMES for path in folder.glob(pattern)} - kept
+def remove_objects(folder: Path, kept: Collection[Path] = ()) -> None:
+    """Remove from a study's folder what this run did not write: another run's objects, or half a study's."""
+    stale = {path for pattern in OBJECT_NAMES for path in folder.glob(pattern)} - set(kept)
     for path in stale:
         path.unlink()
     if stale and not any(folder.iterdir()):

@@ -41,8 +41,9 @@ def finding_picture(segmentation: Segmentation) -> Image.Image:
     draw = ImageDraw.Draw(image)
     scale_x, scale_y = grey.width / columns, grey.height / rows
     for box in localization.boxes:
-        corners = [box.left * scale_x, box.top * scale_y, box.right * scale_x - 1, box.bottom * scale_y - 1]
-        draw.rectangle(corners, outline=BOX, width=max(1, max(grey.size) // 300))
+        left, top = box.left * scale_x, box.top * scale_y
+        right, bottom = max(left, box.right * scale_x - 1), max(top, box.bottom * scale_y - 1)
+        draw.rectangle([left, top, right, bottom], outline=BOX, width=max(1, max(grey.size) // 300))
     return image
 
 

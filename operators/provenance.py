@@ -99,6 +99,11 @@ class Provenance:
             item.DimensionOrganizationUID = self.uid("dimensions", str(ds.SOPInstanceUID))
 
 
+def tracking_id(index: int) -> str:
+    """Return the label that SEG and SR give an image's finding, beside its tracking UID."""
+    return f"abnormality-{index + 1}"
+
+
 def equipment(provenance: Provenance) -> dict[str, str]:
     """Return the General Equipment attributes as highdicom's constructors take them."""
     return {

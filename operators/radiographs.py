@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, MutableSequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,7 @@ def laterality(header: Dataset) -> str | None:
 def imager_pixel_spacing_mm(header: Dataset) -> tuple[float, float] | None:
     """Return (row, column) spacing at the detector plane in mm, or None; never a patient-plane spacing (PS3.3 10.7)."""
     spacing = header.get("ImagerPixelSpacing")
-    if not spacing or len(spacing) != 2 or min(spacing) <= 0:
+    if not isinstance(spacing, MutableSequence) or len(spacing) != 2 or min(spacing) <= 0:
         return None
     return float(spacing[0]), float(spacing[1])
 

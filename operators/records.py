@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from operators.errors import ImageError
 from operators.geometry import PixelBox, PixelGeometry
 
 if TYPE_CHECKING:  # the decoder's child process reads headers and has no use for torch
@@ -32,6 +33,20 @@ class SourceFile:
 
     path: Path
     name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeaderReply:
+    """What reading a header gives.
+
+    ``header`` is the normalised copy (``dicom_source``), ``problem`` what is wrong with its identity, ``emptied`` the
+    tags whose values are invalid.
+    """
+
+    header: Dataset
+    has_pixel_data: bool
+    problem: ImageError | None
+    emptied: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

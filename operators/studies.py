@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from pydicom.dataset import Dataset
-
 from operators.errors import DeclinedReason, ImageError
 from operators.radiographs import body_part, imager_pixel_spacing_mm, laterality
-from operators.records import ExcludedImage, SourceFile, SourceImage
+from operators.records import ExcludedImage, HeaderReply, SourceFile, SourceImage
 from operators.study import Study
 
 logger = logging.getLogger(__name__)
 
 
-# What reads a header, as ``decoding.Decoder.header`` does: (normalised header, whether pixel data follow, what is wrong
-# with its identity), or None for a file that is not DICOM.
-HeaderReader: TypeAlias = Callable[[Path], tuple[Dataset, bool, ImageError | None] | None]
+# What reads a header, as ``decoding.Decoder.header`` does; None for a file that is not DICOM.
+HeaderReader: TypeAlias = Callable[[Path], HeaderReply | None]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,10 +40,12 @@ class FolderIndex:
 
 
 def list_files(root: Path, left_out: Path | None = None) -> Iterator[SourceFile]:
-    """Yield the files below a folder by name, or the one file; what lies below ``left_out`` is skipped."""
+    """Yield the files below a folder by name, or the one file; a folder ``left_out`` inside it is skipped."""
     if root.is_file():
         yield SourceFile(root, root.name)
         return
+    if left_out is not None and not left_out.is_relative_to(root):
+        left_out = None  # a folder above holds all of them
     for path in sorted(root.rglob("*")):
         if path.is_file() and not (left_out is not None and path.is_relative_to(left_out)):
             yield SourceFile(path, path.relative_to(root).as_posix())
@@ -73,9 +72,12 @@ def index_files(files: Iterable[SourceFile], read_header: HeaderReader) -> Folde
             if read is None:
                 ignored += 1
                 continue
-            header, _, wrong = read
-            study_uid = str(header.get("StudyInstanceUID") or "") or None
-            series_number, instance_number = (int(header.get(key) or 0) for key in ("SeriesNumber", "InstanceNumber"))
+            header, wrong = read.header, read.problem
+            study_uid = _one_uid(header.get("StudyInstanceUID"))
+            series_number, instance_number = (_number(header.get(key)) for key in ("SeriesNumber", "InstanceNumber"))
+            if read.emptied:
+                emptied = ", ".join(read.emptied)
+                logger.warning("file %d (see result.json): invalid in the header, left empty: %s", number, emptied)
             if wrong is not None:
                 problem = (wrong.state, str(wrong.reason), wrong.detail)
             elif header.SOPInstanceUID in seen:
@@ -99,6 +101,19 @@ def read_studies(index: FolderIndex, read_header: HeaderReader) -> Iterator[Stud
         yield Study(study_uid, tuple(_read(entry, read_header) for entry in sorted(entries)))
 
 
+def _one_uid(value: object) -> str | None:
+    return str(value) if isinstance(value, str) and value else None
+
+
+def _number(value: object) -> int:
+    """Return a number that images are sorted by; 0 if there is none, the first if there are several."""
+    first = value[0] if isinstance(value, MutableSequence) and value else value
+    try:
+        return int(float(str(first)))
+    except (ValueError, OverflowError):
+        return 0
+
+
 def _read(entry: _Entry, read_header: HeaderReader) -> SourceImage | ExcludedImage:
     file = SourceFile(entry.path, entry.name)
     if entry.problem is not None and entry.problem[1] != DeclinedReason.DUPLICATE_INSTANCE:
@@ -109,7 +124,7 @@ def _read(entry: _Entry, read_header: HeaderReader) -> SourceImage | ExcludedIma
         return ExcludedImage(file, error.state, str(error.reason), error.detail)
     if read is None:
         return ExcludedImage(file, "failed", "unreadable_file", "the file changed during the run")
-    header, has_pixel_data, _ = read
+    header = read.header
     image = SourceImage(
         file=file,
         header=header,
@@ -118,6 +133,6 @@ def _read(entry: _Entry, read_header: HeaderReader) -> SourceImage | ExcludedIma
         view_position=str(header.get("ViewPosition") or "") or None,
         laterality=laterality(header),
         imager_pixel_spacing_mm=imager_pixel_spacing_mm(header),
-        has_pixel_data=has_pixel_data,
+        has_pixel_data=read.has_pixel_data,
     )
     return image if entry.problem is None else ExcludedImage(image, *entry.problem)

@@ -62,7 +62,7 @@ def save(ds: Dataset, path: Path) -> Path:
 
 
 def source_image(ds: Dataset | None = None, **overrides: Any) -> SourceImage:
-    header = normalise(radiograph() if ds is None else ds)
+    header, _ = normalise(radiograph() if ds is None else ds)
     fields: dict[str, Any] = {
         "file": SourceFile(Path("a.dcm"), "a.dcm"),
         "header": header,

@@ -22,6 +22,7 @@ from operators.classification import image_points
 from operators.records import Bundle, OperatingPoints
 from training.manifest import ImageRecord, read_manifest
 from training.metrics import probabilities_of, table
+from training.wrap_dicom import key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +120,8 @@ class ScoreWriter:
         sys.stdout.write(as_markdown(write_evaluation(scores, points, self.output_dir)))
 
 
-def scores_of_run(result: Path, records: Sequence[ImageRecord]) -> list[Score]:
-    """Return the scores that a run of the application gave to wrapped images, matched by file name.
+def scores_of_run(result: Path, records: Sequence[ImageRecord], root: Path) -> list[Score]:
+    """Return the scores that a run of the application gave to the images of ``root``, as ``wrap_dicom`` names them.
 
     Raises
     ------
@@ -128,11 +129,15 @@ def scores_of_run(result: Path, records: Sequence[ImageRecord]) -> list[Score]:
         If an image of the split was not analysed.
     """
     studies = json.loads(result.read_text("utf-8"))["studies"]
-    images = {Path(image["file"]).stem: image for study in studies for image in study["images"]}
-    missing = [r.path.stem for r in records if images.get(r.path.stem, {}).get("probability") is None]
+    images = {image["file"].removesuffix(".dcm"): image for study in studies for image in study["images"]}
+    keys = [key_of(record.path, root) for record in records]
+    missing = [key for key in keys if images.get(key, {}).get("probability") is None]
     if missing:
         raise ValueError(f"{result}: {len(missing)} images of the split were not analysed, first {missing[0]}")
-    return [_score(r, images[r.path.stem]["probability"], images[r.path.stem]["state"]) for r in records]
+    return [
+        _score(record, images[key]["probability"], images[key]["state"])
+        for record, key in zip(records, keys, strict=True)
+    ]
 
 
 def _score(record: ImageRecord, probability: float, state: str) -> Score:
@@ -150,7 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     metadata = json.loads((options.bundle / "configs" / "metadata.json").read_text("utf-8"))
     points = OperatingPoints(**metadata["operating_points"]["image"])
-    scores = scores_of_run(options.result, read_manifest(options.dataset_dir, options.split))
+    scores = scores_of_run(options.result, read_manifest(options.dataset_dir, options.split), options.dataset_dir)
     sys.stdout.write(as_markdown(write_evaluation(scores, points, options.output_dir)))
     return 0
 

@@ -87,7 +87,7 @@ def _record(manifest: Path, row_number: int, row: dict[str, str]) -> ImageRecord
         split=row["split"],
         label=LABELS[row["label"]],
         group=group,
-        study=row.get("study_id") or group,
+        study=row.get("study_id") or row["file"],
         body_part=row.get("body_part") or "",
         view=row.get("view") or "",
         hardware=row.get("hardware") == "1",

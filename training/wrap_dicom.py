@@ -14,6 +14,7 @@ import hashlib
 import re
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,6 +57,7 @@ class Description:
     laterality: str = ""
     spacing_mm: float | None = None
     instance_number: int = 1
+    jpeg_ratio: float | None = None  # how much the image was compressed before; None: without loss
 
 
 def wrap(stored: NDArray[np.unsignedinteger], description: Description) -> Dataset:
@@ -71,6 +73,7 @@ def wrap(stored: NDArray[np.unsignedinteger], description: Description) -> Datas
     ds = Dataset()
     _add_identity(ds, description)
     _add_pixels(ds, stored)
+    _add_compression(ds, description)
     if description.kind == "DX":
         _add_dx(ds, description)
     else:
@@ -122,9 +125,17 @@ def _add_pixels(ds: Dataset, stored: NDArray[np.unsignedinteger]) -> None:
     ds.BitsAllocated = ds.BitsStored = bits
     ds.HighBit, ds.PixelRepresentation = bits - 1, 0
     ds.WindowCenter, ds.WindowWidth = 2 ** (bits - 1), 2**bits  # LINEAR: shows every value as it is stored
-    ds.BurnedInAnnotation, ds.LossyImageCompression = "NO", "00"
+    ds.BurnedInAnnotation = "NO"
     data = stored.astype(stored.dtype.newbyteorder("<")).tobytes()
     ds.add_new("PixelData", "OW" if bits == 16 else "OB", data + b"\0" * (len(data) % 2))
+
+
+def _add_compression(ds: Dataset, description: Description) -> None:
+    """Say whether the pixels were compressed with loss before they were wrapped (PS3.3 C.7.6.1.1.5)."""
+    ds.LossyImageCompression = "00" if description.jpeg_ratio is None else "01"
+    if description.jpeg_ratio is not None:
+        ds.LossyImageCompressionRatio = round(description.jpeg_ratio, 2)
+        ds.LossyImageCompressionMethod = "ISO_10918_1"
 
 
 def _add_dx(ds: Dataset, description: Description) -> None:
@@ -162,15 +173,21 @@ def read_stored(path: Path) -> NDArray[np.unsignedinteger]:
 
 def list_images(source: Path, body_part: str, split: str | None) -> Iterator[tuple[Path, Description]]:
     """Yield the images to wrap and what their headers will say."""
+    root = source if source.is_dir() else source.parent
     if source.suffix == ".csv" or (source / "manifest.csv").is_file():
         for record in read_manifest(source, split):
             part = body_part or part_of_collection(record.body_part)
-            yield record.path, Description(record.path.stem, record.path.stem, record.group, body_part=part)
+            yield record.path, Description(key_of(record.path, root), record.study, record.group, body_part=part)
         return
     paths = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES)
     for path in paths:
-        key = path.relative_to(source if source.is_dir() else source.parent).with_suffix("").as_posix()
+        key = key_of(path, root)
         yield path, Description(key, key, key, body_part=body_part)
+
+
+def key_of(path: Path, root: Path) -> str:
+    """Return what names an image of a collection: its path in the collection without the suffix."""
+    return path.relative_to(root).with_suffix("").as_posix()
 
 
 def part_of_collection(text: str) -> str:
@@ -195,17 +212,20 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.source.exists():
         parser.error(f"{options.source}: no such file or folder")
-    count = 0
-    for path, description in tqdm(
-        list_images(options.source, options.body_part, options.split), unit="image", disable=not sys.stderr.isatty()
-    ):
+    images = list(list_images(options.source, options.body_part, options.split))
+    keys = Counter(description.key for _, description in images)
+    for path, description in images:
+        if keys[description.key] > 1:
+            parser.error(f"{path}: another image is named {description.key} too; rename one")
+    for path, description in tqdm(images, unit="image", disable=not sys.stderr.isatty()):
         file = options.output / f"{description.key}.dcm"
         file.parent.mkdir(parents=True, exist_ok=True)
-        described = replace(description, kind=options.kind, spacing_mm=options.spacing_mm)
-        wrap(read_stored(path), described).save_as(file, enforce_file_format=True)
-        count += 1
-    sys.stdout.write(f"{count} images wrapped in {options.output}\n")
-    return 0 if count else 1
+        stored = read_stored(path)
+        ratio = None if path.suffix.lower() == ".png" else stored.nbytes / path.stat().st_size
+        described = replace(description, kind=options.kind, spacing_mm=options.spacing_mm, jpeg_ratio=ratio)
+        wrap(stored, described).save_as(file, enforce_file_format=True)
+    sys.stdout.write(f"{len(images)} images wrapped in {options.output}\n")
+    return 0 if images else 1
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from monai_app import run as application
-from operators import classification_operator
+from operators import classification_operator, outputs
 from operators.outputs import study_folder
-from tests.app.application import Run
+from tests.app.application import ROOT, Run
 from tests.phantoms import radiograph, save
 
 
@@ -74,16 +75,46 @@ def test_a_killed_run_does_not_seem_to_have_ended(studies, tmp_path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         application.run(["osteomap", "-i", str(studies), "-o", str(output)])
     assert not (output / "result.json").exists()
+    assert run(studies, output).code == 0
+    monkeypatch.setattr(application, "index_files", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        application.run(["osteomap", "-i", str(studies), "-o", str(output)])
+    assert not (output / "result.json").exists()
+    assert not [path for path in output.iterdir() if path.is_file()]
 
 
 def test_a_full_disk_is_said_in_one_line(studies, tmp_path, monkeypatch, capfd):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("operators.outputs._write_object", full)
+    real = outputs._write_object
+
+    def full_at_the_report(ds, output, name):
+        return full() if name.endswith("sr.dcm") else real(ds, output, name)
+
+    monkeypatch.setattr(outputs, "_write_object", full_at_the_report)
     done = run(studies, tmp_path / "out")
     assert done.code == 1
     assert "No space left on device" in capfd.readouterr().err
+    assert done.objects == []  # neither half a study nor what an earlier run left
+
+
+def test_models_in_each_other_s_place_end_with_2(studies, tmp_path, monkeypatch, capfd):
+    settings = yaml.safe_load((ROOT / "app.yaml").read_text("utf-8"))
+    for change in (
+        {"classification": {"bundle": "msk_sam"}},
+        {"segmentation": settings["segmentation"] | {"bundle": "msk_resnet50"}},
+        {"segmentation": settings["segmentation"] | {"bundle": "msk_resnet50", "checkpoint": "sam_vit_b"}},
+    ):
+        (tmp_path / "app.yaml").write_text(yaml.safe_dump(settings | change))
+        monkeypatch.setenv("HOLOSCAN_CONFIG_PATH", str(tmp_path / "app.yaml"))
+        assert application.run(["osteomap", "-i", str(studies), "-o", str(tmp_path / "out")]) == 2
+        assert "bundle msk_" in capfd.readouterr().err
+
+
+def test_the_input_is_no_output(studies, capfd):
+    assert application.run(["osteomap", "-i", str(studies), "-o", str(studies)]) == 2
+    assert "-o" in capfd.readouterr().err
 
 
 def test_a_stage_that_fails_on_one_image_costs_that_image(studies, tmp_path, monkeypatch):

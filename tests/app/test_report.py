@@ -33,8 +33,10 @@ COUNTS = {
 }
 
 
-def segmentation(rows: int = 160, columns: int = 128) -> Segmentation:
-    box = PixelBox(20, 30, 60, 80)
+BOX = PixelBox(20, 30, 60, 80)
+
+
+def segmentation(rows: int = 160, columns: int = 128, box: PixelBox = BOX) -> Segmentation:
     mask = np.zeros((rows, columns), bool)
     mask[40:70, 30:50] = True
     record = classification(rows=rows, columns=columns)
@@ -118,4 +120,6 @@ def test_pictures_have_one_size_and_show_the_finding(rows, columns):
     )
     assert plain.size == finding.size
     assert max(plain.size) <= max(LONGEST_SIDE, 160)
+    narrow = segmentation(rows, columns, box=PixelBox(columns - 1, rows - 1, columns, rows))
+    assert finding_picture(narrow).size == plain.size
     assert len(np.unique(np.asarray(finding).reshape(-1, 3), axis=0)) > 3

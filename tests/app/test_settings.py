@@ -54,6 +54,8 @@ def test_another_file_can_be_named(configured):
         (lambda c: c["radiographs"].update(decoder_timeout_s=0), "must be positive"),
         (lambda c: c["localization"].update(boxes="round"), "boxes must be one of"),
         (lambda c: c["localization"].update(threshold=1.5), "threshold"),
+        (lambda c: c["localization"].update(threshold=0), "threshold"),
+        (lambda c: c["segmentation"].update(zoom=0), "zoom"),
         (lambda c: c["segmentation"].update(checkpoint="sam_vit_x"), "checkpoint must be null or one of"),
         (lambda c: c["segmentation"].update(zoom=0.5), "zoom"),
         (lambda c: c["classification"].update(bundle="../x"), "folder name"),

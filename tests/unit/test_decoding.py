@@ -23,8 +23,8 @@ def decoder():
 
 def test_header_and_picture_come_back(decoder, tmp_path):
     path = save(radiograph(), tmp_path / "a.dcm")
-    header, has_pixels, problem = decoder.header(path)
-    assert (header.BodyPartExamined, has_pixels, problem) == ("WRIST", True, None)
+    reply = decoder.header(path)
+    assert (reply.header.BodyPartExamined, reply.has_pixel_data, reply.problem) == ("WRIST", True, None)
     picture = decoder.pixels(path)
     assert (picture.shape, picture.dtype) == ((160, 128), np.float32)
     assert 0 <= picture.min() < picture.max() <= 1
@@ -42,7 +42,7 @@ def test_refusals_keep_their_reason(decoder, tmp_path):
         decoder.pixels(blank)
     assert declined.value.reason == "image_quality"
     anonymous = save(radiograph(StudyInstanceUID=None), tmp_path / "anonymous.dcm")
-    assert decoder.header(anonymous)[2].reason == "header_invalid"
+    assert decoder.header(anonymous).problem.reason == "header_invalid"
 
 
 def test_a_crash_costs_one_file(decoder, tmp_path):

@@ -205,6 +205,32 @@ def test_declined_images_are_named_in_the_report():
     assert groups(report)[-1].ContentSequence[0].TextValue == "image-2-not-analysed"
 
 
+@pytest.mark.parametrize("duplicate_first", [True, False])
+def test_a_duplicate_does_not_contradict_its_original(duplicate_first):
+    original = encode_segmentation(segmentation(), PROVENANCE, RULE)
+    duplicate = ExcludedImage(source_image(), "declined", "duplicate_instance", "")
+    pair = (duplicate, original) if duplicate_first else (original, duplicate)
+    report = encode_report(study_of(*pair), PROVENANCE)
+    alone = encode_report(study_of(original), PROVENANCE)
+    assert len(groups(report)) == len(groups(alone))
+    assert report.SOPInstanceUID == alone.SOPInstanceUID
+    assert any("declined, duplicate_instance" in comment for comment in comments(report))
+
+
+def test_one_image_in_two_studies_gives_two_reports():
+    duplicate = ExcludedImage(source_image(), "declined", "duplicate_instance", "")
+    first, second = (encode_report(Study(uid, (duplicate,)), PROVENANCE) for uid in ("1.2", "1.3"))
+    assert first.SOPInstanceUID != second.SOPInstanceUID
+
+
+def test_seg_and_sr_give_a_finding_one_name():
+    image = encode_segmentation(segmentation(2), PROVENANCE, RULE)
+    report = str(encode_report(study_of(image), PROVENANCE))
+    for segment in image.seg.SegmentSequence:
+        assert report.count(f"'{segment.TrackingID}'") == 2
+        assert report.count(segment.TrackingUID) == 2
+
+
 def test_an_unknown_body_part_is_flagged_and_nothing_is_claimed():
     encoded = encode_segmentation(
         segmentation(ds=radiograph(BodyPartExamined=None, AnatomicRegionSequence=None)), PROVENANCE, RULE

@@ -59,6 +59,15 @@ def test_a_finding_on_the_border_keeps_its_box_inside():
     assert (box.left, box.top) == (0, 0)
 
 
+def test_cells_beyond_the_image_give_no_box():
+    features = np.full((1, 10, 8), -6, np.float32)
+    features[0, 3, 3], features[0, 9, 7] = 4, 3.9  # the last cells cover 16 pixels of which the image has 2
+    geometry = PixelGeometry(1460, 1140, whole_image(1460, 1140), 146, 114)
+    record = classification(features, rows=1460, columns=1140, geometry=geometry)
+    for box in localize(record, BoxRule("components", 0.9, 0.0, 3, 50)).boxes:
+        assert min(box.width, box.height) > 10
+
+
 def test_an_empty_map_gives_no_box_and_no_error():
     flat = np.full((1, 10, 8), -100, np.float32)
     assert localize(classification(flat), COMPONENTS).boxes == ()

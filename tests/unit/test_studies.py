@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydicom.config import IGNORE
+from pydicom.dataelem import DataElement
 
 from operators.decoding import Decoder
 from operators.dicom_file import NotDicomError
@@ -57,6 +59,42 @@ def test_files_without_identity_are_kept_with_their_reason(tmp_path, read_header
     excluded = [image for study in studies.values() for image in study.images]
     assert all(isinstance(image, ExcludedImage) and image.state == "failed" for image in excluded)
     assert len(excluded) == 3
+
+
+def with_several(path, **values):
+    """Save a file whose attributes have several values where the Standard allows one."""
+    ds = radiograph(path.stem)
+    for keyword, value in values.items():
+        ds[keyword] = DataElement(keyword, ds[keyword].VR, value, validation_mode=IGNORE)
+    return save(ds, path)
+
+
+def test_several_values_of_an_identifier_are_a_mistake_of_the_file(tmp_path, read_header):
+    for number, keyword in enumerate(("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")):
+        with_several(tmp_path / f"{number}.dcm", **{keyword: ["1.2.3", "1.2.4"]})
+    index = index_files(list_files(tmp_path), read_header)
+    excluded = [image for study in read_studies(index, read_header) for image in study.excluded]
+    assert [image.reason for image in excluded] == ["header_invalid"] * 4
+
+
+def test_several_values_of_a_number_cost_nothing(tmp_path, read_header):
+    with_several(tmp_path / "1.dcm", SeriesNumber=["1", "2"], InstanceNumber=["3", "4"], ImagerPixelSpacing="0.1")
+    (study,) = read_studies(index_files(list_files(tmp_path), read_header), read_header)
+    (image,) = study.included
+    assert image.imager_pixel_spacing_mm is None
+
+
+def test_what_is_emptied_is_logged_by_tag(tmp_path, read_header, caplog):
+    save(radiograph(PatientBirthDate="19991399"), tmp_path / "1.dcm")
+    caplog.clear()
+    index_files(list_files(tmp_path), read_header)
+    assert "(0010,0030) PatientBirthDate" in caplog.text
+    assert "1999" not in caplog.text
+
+
+def test_a_folder_above_the_input_leaves_nothing_out(tmp_path):
+    save(radiograph("a"), tmp_path / "in" / "1.dcm")
+    assert [file.name for file in list_files(tmp_path / "in", left_out=tmp_path)] == ["1.dcm"]
 
 
 def test_the_output_folder_is_not_read(tmp_path, read_header):

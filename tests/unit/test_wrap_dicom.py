@@ -44,6 +44,8 @@ def test_a_folder_of_pictures(tmp_path):
     assert main([str(tmp_path / "in"), str(tmp_path / "out"), "--body-part", "KNEE", "--kind", "CR"]) == 0
     first, second = dcmread(tmp_path / "out" / "a.dcm"), dcmread(tmp_path / "out" / "sub" / "b.dcm")
     assert (first.Modality, first.BodyPartExamined) == ("CR", "KNEE")
+    assert (first.LossyImageCompression, second.LossyImageCompression) == ("00", "01")
+    assert second.LossyImageCompressionRatio > 0
     assert len({first.StudyInstanceUID, second.StudyInstanceUID, first.SOPInstanceUID, second.SOPInstanceUID}) == 4
     assert main([str(tmp_path / "in" / "a.png"), str(tmp_path / "one")]) == 0
     assert dcmread(tmp_path / "one" / "a.dcm").SOPInstanceUID == first.SOPInstanceUID
@@ -52,7 +54,27 @@ def test_a_folder_of_pictures(tmp_path):
 def test_a_split_of_a_manifest(tmp_path):
     write_phantoms([str(tmp_path / "in"), "--count", "20"])
     assert main([str(tmp_path / "in"), str(tmp_path / "out"), "--split", "test"]) == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["00018.dcm", "00019.dcm"]
+    assert sorted(path.name for path in (tmp_path / "out" / "images").iterdir()) == ["00018.dcm", "00019.dcm"]
+
+
+def test_a_study_of_a_manifest_holds_its_images(tmp_path):
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / name / "1.png")
+    rows = ["file,label,split,study_id,group_id", "a/1.png,normal,test,s,p", "b/1.png,normal,test,s,p"]
+    (tmp_path / "manifest.csv").write_text("\n".join([*rows, "c/1.png,normal,test,,p"]))
+    assert main([str(tmp_path), str(tmp_path / "out")]) == 0
+    first, second, third = (dcmread(tmp_path / "out" / name / "1.dcm") for name in ("a", "b", "c"))
+    assert first.StudyInstanceUID == second.StudyInstanceUID != third.StudyInstanceUID
+    assert len({first.SOPInstanceUID, second.SOPInstanceUID, third.SOPInstanceUID}) == 3
+
+
+def test_two_images_of_one_name_are_refused(tmp_path, capsys):
+    for name in ("a.png", "a.jpg"):
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / name)
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), str(tmp_path / "out")])
+    assert "named a too" in capsys.readouterr().err
 
 
 def test_nothing_to_wrap_is_an_error(tmp_path):
