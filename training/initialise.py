@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.handlers import CheckpointLoader, CheckpointSaver
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -74,6 +74,17 @@ def resume(
         logger.info("going on from %s", checkpoints[-1].name)
         CheckpointLoader(str(checkpoints[-1]), saved, map_location="cpu").attach(trainer)
         CheckpointLoader(str(folder / BEST), {"checkpointer": best}, map_location="cpu").attach(trainer)
+
+
+class PlainNumbers:
+    """Handler of an evaluator: its metrics become plain numbers, so that a checkpoint that holds them can be loaded."""
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the evaluator, before what saves its metrics."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._convert)
+
+    def _convert(self, engine: Engine) -> None:
+        engine.state.metrics = {name: float(value) for name, value in engine.state.metrics.items()}
 
 
 def unfold_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:

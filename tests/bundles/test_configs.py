@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import pydoc
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from monai.bundle import ConfigParser, verify_net_in_out
 
 from operators.bundle import load_bundle, read_config
 from operators.classification import classify
+from training.export import main as export
 from training.fit import radiograph_of
 from training.manifest import read_manifest
 from training.phantoms import main as write_phantoms
@@ -167,7 +169,11 @@ def test_a_bundle_trains(name, options, phantoms, tmp_path):
     data = ("--dataset_dir", str(phantoms), "--output_dir", str(tmp_path))
     done = monai_bundle("--config_file", f"bundles/{name}/configs/train.json", *data, *short, *options)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "best.pt").is_file()
+    shutil.copytree(ROOT / "bundles" / name / "configs", tmp_path / "exported" / "configs")
+    assert export([str(tmp_path / "exported"), str(tmp_path / "best.pt")]) == 0
+    assert load_bundle(tmp_path / "exported").sha256 != load_bundle(ROOT / "bundles" / name).sha256
+    again = monai_bundle("--config_file", f"bundles/{name}/configs/train.json", *data, *short, *options)
+    assert again.returncode == 0, again.stdout + again.stderr  # there is nothing left to do
     load_bundle(ROOT / "bundles" / name)  # training left the shipped bundle alone
 
 

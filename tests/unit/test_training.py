@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from operators.geometry import PixelBox
 from operators.networks import MapClassifier, PyramidImageEncoder, build_sam
 from training.data import RandSideMarker, balanced_sampler, items, parameter_groups, prepare_map_batch, read_pixels
-from training.initialise import BEST, load_encoder, load_network, resume, unfold_batch_norm
+from training.initialise import BEST, PlainNumbers, load_encoder, load_network, resume, unfold_batch_norm
 from training.losses import MapGuidedLoss, WithMap
 from training.manifest import ManifestError, read_manifest
 from training.metrics import (
@@ -329,7 +329,7 @@ def training(folder, scores):
     batches = [{"image": torch.ones(1, 2), "label": torch.ones(1, 1)}] * 3
     trainer = SupervisedTrainer(torch.device("cpu"), 4, batches, network, optimizer, torch.nn.MSELoss())
     best = CheckpointSaver(
-        str(folder), {"network": network}, save_key_metric=True, key_metric_name="score",
+        str(folder), {"network": network, "optimizer": optimizer}, save_key_metric=True, key_metric_name="score",
         key_metric_filename=BEST, key_metric_save_state=True,
     )  # fmt: skip
     epochs = []
@@ -337,8 +337,9 @@ def training(folder, scores):
     @trainer.on(Events.EPOCH_COMPLETED)
     def validate():
         epochs.append(trainer.state.epoch)
-        trainer.state.metrics["score"] = scores[trainer.state.epoch - 1]
+        trainer.state.metrics["score"] = np.float32(scores[trainer.state.epoch - 1])  # as scikit-learn gives it
 
+    PlainNumbers().attach(trainer)
     best.attach(trainer)
     resume(trainer, {"network": network, "optimizer": optimizer}, best, folder, 1)
     return trainer, network, epochs
@@ -352,6 +353,7 @@ def test_a_killed_training_goes_on_and_keeps_its_best(tmp_path):
     assert epochs == [1, 2, 3]
     kept = network.weight.clone()
     best = (tmp_path / BEST).read_bytes()
+    load_network([torch.nn.Linear(2, 1)], tmp_path / BEST)
 
     trainer, network, epochs = training(tmp_path, scores)
     starts = []
