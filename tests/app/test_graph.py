@@ -68,18 +68,13 @@ def test_what_an_earlier_run_left_is_replaced(studies, tmp_path):
     assert first.result["studies"] == again.result["studies"]
 
 
-def test_a_killed_run_does_not_seem_to_have_ended(studies, tmp_path, monkeypatch):
+@pytest.mark.parametrize("moment", ["index_files", "_run_graph"])
+def test_a_killed_run_does_not_seem_to_have_ended(studies, tmp_path, monkeypatch, moment):
     output = tmp_path / "out"
     assert run(studies, output).code == 0
-    monkeypatch.setattr(application, "_run_graph", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(application, moment, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         application.run(["osteomap", "-i", str(studies), "-o", str(output)])
-    assert not (output / "result.json").exists()
-    assert run(studies, output).code == 0
-    monkeypatch.setattr(application, "index_files", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        application.run(["osteomap", "-i", str(studies), "-o", str(output)])
-    assert not (output / "result.json").exists()
     assert not [path for path in output.iterdir() if path.is_file()]
 
 
