@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from operators.report import Page
 from operators.studies import FolderIndex, HeaderReader, index_files, list_files, read_studies
 
 logger = logging.getLogger("osteomap")
+
+ATTEMPTS = 3
 
 
 def run(argv: list[str]) -> int:
@@ -93,13 +96,12 @@ def _analyse(source: Path, output: Path, settings: Settings, models: tuple[Bundl
         files = sum(len(entries) for entries in index.studies.values())
         logger.info("%d DICOM files of %d studies, %d other files", files, len(index.studies), index.ignored_files)
         result.expect(len(index.studies), index.ignored_files)
-        stages = Stages(
-            settings, classifier, segmenter, provenance, pixels, read_studies(index, read_header), result.collect
-        )
-        application = OsteoMapApp(stages)
-        code = _run_graph(application, index, result) if index.studies else result.exit_code()
-        for name, value in application.seconds().items() if index.studies else ():
-            seconds[name] = seconds.get(name, 0.0) + value
+
+        def graph_of(part: FolderIndex) -> OsteoMapApp:
+            studies = read_studies(part, read_header)
+            return OsteoMapApp(Stages(settings, classifier, segmenter, provenance, pixels, studies, result.collect))
+
+        code = _run_graph(graph_of, index, result, seconds)
     seconds["total"] = time.perf_counter() - started
     stages_timed = ("total", "read", "classify", "localize", "segment", "write")
     try:
@@ -111,27 +113,50 @@ def _analyse(source: Path, output: Path, settings: Settings, models: tuple[Bundl
     return code
 
 
-def _run_graph(application: OsteoMapApp, index: FolderIndex, result: RunResult) -> int:
-    """Run the graph, account for every study and return the exit code."""
+def _run_graph(
+    graph_of: Callable[[FolderIndex], OsteoMapApp], index: FolderIndex, result: RunResult, seconds: dict[str, float]
+) -> int:
+    """Run the graph until every study is finished, account for those that were lost, and return the exit code.
+
+    Holoscan's event-based scheduler (4.2) ends about one run in ten thousand before its messages are delivered: what
+    is left is then run again.
+    """
+    left = index
+    for _ in range(ATTEMPTS):
+        if not left.studies:
+            break
+        if left is not index:
+            logger.warning("the scheduler ended early; going on with %d studies", len(left.studies))
+        application = graph_of(left)
+        error = _error_of_run(application)
+        for name, value in application.seconds().items():
+            seconds[name] = seconds.get(name, 0.0) + value
+        left = index.without({study.study_instance_uid for study in result.studies})
+        if error:
+            break
+    for uid, entries in left.studies.items():
+        detail = "the run ended before this study was finished; run it again"
+        images = tuple(
+            ImageSummary(entry.name, None, "failed", str(FailedReason.INTERNAL_ERROR), detail, None, None, None, None)
+            for entry in sorted(entries)
+        )
+        result.add_lost(StudySummary(uid, None, "failed", None, (), images))
+    missing = result.missing_files()
+    for name in missing:
+        logger.critical("%s was not written; please report it", name)
+    return 1 if left.studies or missing else result.exit_code()
+
+
+def _error_of_run(application: OsteoMapApp) -> Exception | None:
+    """Run the graph once; log and return the error that ended it, if any."""
     try:
         application.run()
     except Exception as error:  # noqa: BLE001 - the edge of the process: what is done is kept and told
         cause = error.strerror if isinstance(error, OSError) else type(error).__name__
         logger.critical("an internal error ended the run early (%s); free space or report it", cause)
         logger.debug("where:\n%s", "".join(traceback.format_tb(error.__traceback__)))  # its text may quote a header
-    finished = {study.study_instance_uid for study in result.studies}
-    lost = [uid for uid in index.studies if uid not in finished]
-    for uid in lost:
-        detail = "the run ended before this study was finished; run it again"
-        images = tuple(
-            ImageSummary(entry.name, None, "failed", str(FailedReason.INTERNAL_ERROR), detail, None, None, None, None)
-            for entry in sorted(index.studies[uid])
-        )
-        result.add_lost(StudySummary(uid, None, "failed", None, (), images))
-    missing = result.missing_files()
-    for name in missing:
-        logger.critical("%s was not written; please report it", name)
-    return 1 if lost or missing else result.exit_code()
+        return error
+    return None
 
 
 def _header_reader(decoder: Decoder) -> HeaderReader:

@@ -78,10 +78,12 @@ class Decoder:
             If it is DICOM and cannot be read.
         """
         reply, _ = self._ask("header", path)
-        problem = _error_of(reply["problem"]) if "problem" in reply else None
-        return HeaderReply(
-            Dataset.from_json(reply["header"]), bool(reply["pixel_data"]), problem, tuple(reply["emptied"])
-        )
+        header, problem = Dataset.from_json(reply["header"]), None
+        try:
+            check_identity(header)
+        except InvalidDicomError as error:
+            problem = error
+        return HeaderReply(header, bool(reply["pixel_data"]), problem, tuple(reply["emptied"]))
 
     def pixels(self, path: Path) -> NDArray[np.float32]:
         """Read the picture of an image: (rows, columns) float32 [0, 1], MONOCHROME2 sense.
@@ -175,12 +177,7 @@ def _answer(job: str, path: Path) -> tuple[dict[str, Any], bytes]:
         if job == "header":
             header, has_pixels = read_header(path)
             copy, emptied = normalise(header)
-            reply: dict[str, Any] = {"header": copy.to_json_dict(), "emptied": emptied, "pixel_data": has_pixels}
-            try:
-                check_identity(header)
-            except InvalidDicomError as error:
-                reply["problem"] = _tell(error)
-            return reply, b""
+            return {"header": copy.to_json_dict(), "emptied": emptied, "pixel_data": has_pixels}, b""
         header, stored = read_stored_values(path)
         picture = render(stored, header)
         return {"rows": picture.shape[0], "columns": picture.shape[1], "bytes": picture.nbytes}, picture.tobytes()

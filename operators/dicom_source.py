@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pydicom import config
+from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
@@ -118,29 +119,44 @@ def is_referable(header: Dataset) -> bool:
 
 
 def _readable_values(header: Dataset, keyword: str) -> Sequence[object] | None:
-    """Return the values of an attribute as a list, [] if it is empty, None if it is absent; raise if it is invalid."""
+    """Return the values of an attribute as a list, [] if it is empty, None if it is absent; raise if it is invalid.
+
+    What the Standard says of the attribute counts, not the VR that the file claims for it (PS3.6).
+    """
     if keyword not in header:
         return None
-    element = header[keyword]
+    element, vr = header[keyword], dictionary_VR(keyword)
     value = element.value
     values = list(value) if element.VM > 1 else [] if value is None or str(value) == "" else [value]
-    if element.VR in _DATE_LIKE:
-        for text in values:
-            _check_date_or_time(element.VR, str(text))
-    elif element.VR == "CS":  # written in capitals, whatever the equipment wrote
-        values = [_code_string(str(text).strip().upper(), keyword) for text in values]
-    elif element.VR == "AS":
-        for text in values:
-            validate_value("AS", str(text), config.RAISE)
-    elif element.VR in ("DS", "IS"):
-        if not all(math.isfinite(float(number)) for number in values):
-            raise ValueError("not a number")
-    elif element.VR == "PN":  # decoded here, so that it is written again in Unicode
-        values = [str(name) for name in values]
+    if element.VR == "SQ" or (len(values) > 1 and dictionary_VM(keyword) == "1"):
+        raise ValueError("not one value")
+    values = [_valid(value, vr, keyword) for value in values]
     probe = Dataset()
     setattr(probe, keyword, values)
     probe.to_json()
     return values
+
+
+def _valid(value: object, vr: str, keyword: str) -> object:
+    """Return a value as it can be written; raise if it is invalid."""
+    text = str(value)  # names are decoded here, so that they are written again in Unicode
+    if "\\" in text or any(ord(character) < ord(" ") for character in text):
+        raise ValueError("a control character")
+    if vr in _DATE_LIKE:
+        _check_date_or_time(vr, text)
+    elif vr == "CS":  # in capitals, whatever the equipment wrote
+        return _code_string(text.strip().upper(), keyword)
+    elif vr == "UI":
+        if not re.fullmatch("[0-9.]+", text):
+            raise ValueError("not a UID")
+    elif vr == "AS":
+        validate_value("AS", text, config.RAISE)
+    elif vr in ("DS", "IS"):
+        if not math.isfinite(float(text)):
+            raise ValueError("not a number")
+    elif vr == "US":
+        return int(text)
+    return text if vr == "PN" else value
 
 
 def _code_string(text: str, keyword: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, MutableSequence
+from collections.abc import Callable, Collection, Iterable, Iterator, MutableSequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -37,6 +37,11 @@ class FolderIndex:
 
     studies: dict[str | None, list[_Entry]]
     ignored_files: int
+
+    def without(self, finished: Collection[str | None]) -> FolderIndex:
+        """Return the index of the studies that are not among ``finished``."""
+        left = {uid: entries for uid, entries in self.studies.items() if uid not in finished}
+        return FolderIndex(left, self.ignored_files)
 
 
 def list_files(root: Path, left_out: Path | None = None) -> Iterator[SourceFile]:

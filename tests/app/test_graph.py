@@ -44,6 +44,24 @@ def test_an_internal_error_ends_the_run_and_loses_no_study(studies, tmp_path, mo
     assert {image["reason"] for image in done.images.values()} == {"internal_error"}
 
 
+def test_a_scheduler_that_ends_early_loses_no_study(studies, tmp_path, monkeypatch, capfd):
+    real, calls = application.OsteoMapApp.run, []
+
+    def sometimes(self):
+        calls.append(1)
+        if len(calls) == 1:
+            next(self.stages.studies)  # a study that was read and went no further
+            self.compose()
+        else:
+            real(self)
+
+    monkeypatch.setattr(application.OsteoMapApp, "run", sometimes)
+    done = run(studies, tmp_path / "out")
+    assert done.code == 0
+    assert done.result["counts"]["studies"] == 4
+    assert "ended early; going on with 4 studies" in capfd.readouterr().err
+
+
 def test_an_artefact_that_disappears_is_noticed(studies, tmp_path, monkeypatch):
     written = application.RunResult.collect
 

@@ -156,6 +156,7 @@ def test_a_second_run_writes_the_same(mixed, tmp_path):
     source.mkdir()
     save(radiograph("x", stored=big(900_001, "step"), BitsStored=12, HighBit=11), source / "x.dcm")
     first, second = (run(source, tmp_path / name) for name in ("one", "two"))
+    assert (first.code, second.code) == (0, 0), first.log + second.log
     assert first.images == second.images
     for a, b in zip(first.objects, second.objects, strict=True):
         one, two = dcmread(a), dcmread(b)

@@ -9,14 +9,19 @@ import highdicom as hd
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.config import IGNORE
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from operators.codes import NORMALITY
+from operators.decoding import _answer as answer
+from operators.dicom_file import check_identity
 from operators.dicom_seg import SegRule, encode_segmentation
 from operators.dicom_sr import encode_report, report_study
-from operators.errors import EncodingError
+from operators.errors import EncodingError, ImageError
 from operators.geometry import PixelBox
 from operators.provenance import RESEARCH_USE_ONLY, Model, Provenance
+from operators.radiographs import Scope, check_scope
 from operators.records import EncodedImage, ExcludedImage, Localization, OperatingPoints, Segmentation, SourceFile
 from operators.study import Study
 from tests.phantoms import classification, radiograph, source_image
@@ -287,3 +292,54 @@ def test_headers_of_real_life_give_objects(kind, defect):
     encoded = encode_segmentation(segmentation(ds=radiograph(kind=kind, **defect)), PROVENANCE, RULE)
     assert reread(encoded.seg).SOPClassUID
     assert reread(encode_report(study_of(encoded), PROVENANCE)).SOPClassUID
+
+
+ODD_TEXT = (
+    "",
+    "a\\b\\c",
+    "\x00",
+    "NaN",
+    "1e400",
+    "日本",
+    "<b>",
+    "SMITH^J" * 30,
+    "19990101\\20000101",
+    "x" * 70,
+    "M",
+    "^^^^^^",
+)
+
+
+def with_odd_values(random: np.random.Generator) -> Dataset:
+    """A radiograph some of whose attributes have a value, or a VR, that they should not have."""
+    ds = radiograph(kind=str(random.choice(["DX", "CR"])), PatientAge="042Y", StudyID="1", StudyDescription="x")
+    kept = ("SpecificCharacterSet", "Rows", "Columns")
+    tags = [element.tag for element in ds if element.VR not in ("OB", "OW", "SQ", "SS") and element.keyword not in kept]
+    for tag in random.choice(tags, int(random.integers(1, 6)), replace=False):
+        if ds[tag].VR == "US":
+            ds[tag] = DataElement(tag, "US", [0, 1, 65535, [1, 2], None][int(random.integers(5))])
+        elif random.random() < 0.1 and ds[tag].VR != "UI":
+            ds[tag] = DataElement(tag, "SQ", [Dataset(), Dataset()])
+        else:
+            vr, text = str(random.choice(["LO", "UT", "CS", "PN"])), str(random.choice(ODD_TEXT))
+            vr = "UT" if ds[tag].VR == "UI" else vr  # pydicom writes no file with several UIDs
+            text = text.encode("ascii", "replace").decode() if vr == "CS" else text
+            ds[tag] = DataElement(tag, vr, text, validation_mode=IGNORE)
+    return ds
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_a_header_is_refused_or_gives_objects(seed, tmp_path):
+    path = tmp_path / "a.dcm"
+    with_odd_values(np.random.default_rng(seed)).save_as(path, enforce_file_format=True)
+    reply, _ = answer("header", path)
+    header = Dataset.from_json(reply["header"])
+    try:
+        check_identity(header)
+        check_scope(header, Scope(("WRIST",), False, 64, 10**8))
+    except ImageError:
+        return
+    encoded = encode_segmentation(segmentation(ds=header), PROVENANCE, RULE)
+    report = encode_report(study_of(encoded), PROVENANCE)
+    for ds in (encoded.seg, report):
+        assert ds is None or reread(ds).SOPClassUID
