@@ -77,6 +77,11 @@ class OsteoMapApp(Application):
             "write": (dicom_seg, dicom_sr, result),
         }
 
+    @property
+    def started(self) -> bool:
+        """Whether a study has gone through the first stage."""
+        return any(stage.seconds for stage in self.timed.get("read", ())[1:])
+
     def seconds(self) -> dict[str, float]:
         """Return the time spent in each stage; stages overlap, so the sum may exceed the total."""
         return {name: sum(operator.seconds for operator in operators) for name, operators in self.timed.items()}

@@ -97,11 +97,11 @@ def _analyse(source: Path, output: Path, settings: Settings, models: tuple[Bundl
         logger.info("%d DICOM files of %d studies, %d other files", files, len(index.studies), index.ignored_files)
         result.expect(len(index.studies), index.ignored_files)
 
-        def graph_of(part: FolderIndex) -> OsteoMapApp:
-            studies = read_studies(part, read_header)
+        def graph() -> OsteoMapApp:
+            studies = read_studies(index, read_header)
             return OsteoMapApp(Stages(settings, classifier, segmenter, provenance, pixels, studies, result.collect))
 
-        code = _run_graph(graph_of, index, result, seconds)
+        code = _run_graph(graph, index, result, seconds)
     seconds["total"] = time.perf_counter() - started
     stages_timed = ("total", "read", "classify", "localize", "segment", "write")
     try:
@@ -114,49 +114,47 @@ def _analyse(source: Path, output: Path, settings: Settings, models: tuple[Bundl
 
 
 def _run_graph(
-    graph_of: Callable[[FolderIndex], OsteoMapApp], index: FolderIndex, result: RunResult, seconds: dict[str, float]
+    graph: Callable[[], OsteoMapApp], index: FolderIndex, result: RunResult, seconds: dict[str, float]
 ) -> int:
-    """Run the graph until every study is finished, account for those that were lost, and return the exit code.
+    """Run the graph, account for every study and return the exit code.
 
-    Holoscan's event-based scheduler (4.2) ends about one run in ten thousand before its messages are delivered: what
-    is left is then run again.
+    Holoscan's event-based scheduler (4.2) ended 1 of 12,000 small graphs before the first message was delivered: such a
+    graph is run again. One that was stopped later, by SIGTERM for example, is not.
     """
-    left = index
-    for _ in range(ATTEMPTS):
-        if not left.studies:
-            break
-        if left is not index:
-            logger.warning("the scheduler ended early; going on with %d studies", len(left.studies))
-        application = graph_of(left)
-        error = _error_of_run(application)
+    for attempt in range(ATTEMPTS if index.studies else 0):
+        if attempt:
+            logger.warning("the scheduler ended before the first study was delivered; trying again")
+        application = graph()
+        succeeded = _run_once(application)
         for name, value in application.seconds().items():
             seconds[name] = seconds.get(name, 0.0) + value
-        left = index.without({study.study_instance_uid for study in result.studies})
-        if error:
+        if application.started or not succeeded:
             break
-    for uid, entries in left.studies.items():
+    finished = {study.study_instance_uid for study in result.studies}
+    lost = [uid for uid in index.studies if uid not in finished]
+    for uid in lost:
         detail = "the run ended before this study was finished; run it again"
         images = tuple(
             ImageSummary(entry.name, None, "failed", str(FailedReason.INTERNAL_ERROR), detail, None, None, None, None)
-            for entry in sorted(entries)
+            for entry in sorted(index.studies[uid])
         )
         result.add_lost(StudySummary(uid, None, "failed", None, (), images))
     missing = result.missing_files()
     for name in missing:
         logger.critical("%s was not written; please report it", name)
-    return 1 if left.studies or missing else result.exit_code()
+    return 1 if lost or missing else result.exit_code()
 
 
-def _error_of_run(application: OsteoMapApp) -> Exception | None:
-    """Run the graph once; log and return the error that ended it, if any."""
+def _run_once(application: OsteoMapApp) -> bool:
+    """Run the graph; log the error that ended it, if any, and return whether there was none."""
     try:
         application.run()
     except Exception as error:  # noqa: BLE001 - the edge of the process: what is done is kept and told
         cause = error.strerror if isinstance(error, OSError) else type(error).__name__
         logger.critical("an internal error ended the run early (%s); free space or report it", cause)
         logger.debug("where:\n%s", "".join(traceback.format_tb(error.__traceback__)))  # its text may quote a header
-        return error
-    return None
+        return False
+    return True
 
 
 def _header_reader(decoder: Decoder) -> HeaderReader:

@@ -27,8 +27,8 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from operators.dicom_file import NotDicomError, check_identity, read_header, read_stored_values
-from operators.dicom_source import normalise
+from operators.dicom_file import NotDicomError, read_header, read_stored_values
+from operators.dicom_source import check_identity, normalise
 from operators.errors import DeclinedReason, FailedReason, ImageError, InvalidDicomError, UnsupportedImageError
 from operators.radiographs import render
 from operators.records import HeaderReply

@@ -34,7 +34,6 @@ from operators.errors import FailedReason, InvalidDicomError
 
 PIXEL_DATA_TAGS = (Tag("FloatPixelData"), Tag("DoubleFloatPixelData"), Tag("PixelData"))
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
-REQUIRED_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
 class NotDicomError(Exception):
@@ -83,17 +82,6 @@ def read_header(path: Path) -> tuple[Dataset, bool]:
     if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         raise NotDicomError
     return header, bool(met)
-
-
-def check_identity(header: Dataset) -> None:
-    """Raise InvalidDicomError unless the header identifies its instance, series and study, each by one UID."""
-    missing = [keyword for keyword in REQUIRED_UIDS if not header.get(keyword)]
-    several = [
-        keyword for keyword in REQUIRED_UIDS if header.get(keyword) and not isinstance(header[keyword].value, str)
-    ]
-    if missing or several:
-        wrong = f"no {', '.join(missing)}" if missing else f"several values of {', '.join(several)}"
-        raise InvalidDicomError(FailedReason.HEADER_INVALID, f"{wrong}; the image cannot be referred to")
 
 
 def read_stored_values(path: Path) -> tuple[Dataset, NDArray[np.integer]]:

@@ -20,6 +20,7 @@ from pydicom.uid import UID
 from pydicom.valuerep import validate_value
 
 from operators.codes import normalise_body_part
+from operators.errors import FailedReason, InvalidDicomError
 
 # Attributes that every result object copies; absent ones become empty (type 2: PS3.3 C.7.1.1, C.7.2.1).
 _TYPE_2 = (
@@ -34,11 +35,9 @@ _TYPE_2 = (
     "ReferringPhysicianName",
     "Manufacturer",
 )
+_IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _IF_PRESENT = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
+    *_IDENTITY,
     "Modality",
     "SeriesNumber",
     "InstanceNumber",
@@ -109,12 +108,18 @@ def normalise(header: Dataset) -> tuple[Dataset, list[str]]:
     return copy, emptied
 
 
+def check_identity(header: Dataset) -> None:
+    """Raise InvalidDicomError unless a normalised header identifies its instance, series and study."""
+    missing = [keyword for keyword in _IDENTITY if not header.get(keyword)]
+    if missing:
+        raise InvalidDicomError(
+            FailedReason.HEADER_INVALID, f"no valid {', '.join(missing)}; the image cannot be referred to"
+        )
+
+
 def is_referable(header: Dataset) -> bool:
     """Say whether the UIDs of an image are valid (PS3.5 9.1), so that a valid object can refer to it."""
-    uids = [
-        UID(header.get(keyword, ""))
-        for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-    ]
+    uids = [UID(header.get(keyword, "")) for keyword in _IDENTITY]
     return all(uid.is_valid and uid[0] in "012" and "." in uid for uid in uids)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, MutableSequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -37,11 +37,6 @@ class FolderIndex:
 
     studies: dict[str | None, list[_Entry]]
     ignored_files: int
-
-    def without(self, finished: Collection[str | None]) -> FolderIndex:
-        """Return the index of the studies that are not among ``finished``."""
-        left = {uid: entries for uid, entries in self.studies.items() if uid not in finished}
-        return FolderIndex(left, self.ignored_files)
 
 
 def list_files(root: Path, left_out: Path | None = None) -> Iterator[SourceFile]:
@@ -78,8 +73,8 @@ def index_files(files: Iterable[SourceFile], read_header: HeaderReader) -> Folde
                 ignored += 1
                 continue
             header, wrong = read.header, read.problem
-            study_uid = _one_uid(header.get("StudyInstanceUID"))
-            series_number, instance_number = (_number(header.get(key)) for key in ("SeriesNumber", "InstanceNumber"))
+            study_uid = str(header.get("StudyInstanceUID") or "") or None
+            series_number, instance_number = (int(header.get(key) or 0) for key in ("SeriesNumber", "InstanceNumber"))
             if read.emptied:
                 emptied = ", ".join(read.emptied)
                 logger.warning("file %d (see result.json): invalid in the header, left empty: %s", number, emptied)
@@ -104,19 +99,6 @@ def read_studies(index: FolderIndex, read_header: HeaderReader) -> Iterator[Stud
     """Yield the studies of an index in the order of their first file, reading the headers of one study at a time."""
     for study_uid, entries in index.studies.items():
         yield Study(study_uid, tuple(_read(entry, read_header) for entry in sorted(entries)))
-
-
-def _one_uid(value: object) -> str | None:
-    return str(value) if isinstance(value, str) and value else None
-
-
-def _number(value: object) -> int:
-    """Return a number that images are sorted by; 0 if there is none, the first if there are several."""
-    first = value[0] if isinstance(value, MutableSequence) and value else value
-    try:
-        return int(float(str(first)))
-    except (ValueError, OverflowError):
-        return 0
 
 
 def _read(entry: _Entry, read_header: HeaderReader) -> SourceImage | ExcludedImage:

@@ -44,7 +44,7 @@ def test_an_internal_error_ends_the_run_and_loses_no_study(studies, tmp_path, mo
     assert {image["reason"] for image in done.images.values()} == {"internal_error"}
 
 
-def test_a_scheduler_that_ends_early_loses_no_study(studies, tmp_path, monkeypatch, capfd):
+def test_a_scheduler_that_ends_at_once_loses_no_study(studies, tmp_path, monkeypatch, capfd):
     real, calls = application.OsteoMapApp.run, []
 
     def sometimes(self):
@@ -59,7 +59,7 @@ def test_a_scheduler_that_ends_early_loses_no_study(studies, tmp_path, monkeypat
     done = run(studies, tmp_path / "out")
     assert done.code == 0
     assert done.result["counts"]["studies"] == 4
-    assert "ended early; going on with 4 studies" in capfd.readouterr().err
+    assert "ended before the first study was delivered" in capfd.readouterr().err
 
 
 def test_an_artefact_that_disappears_is_noticed(studies, tmp_path, monkeypatch):

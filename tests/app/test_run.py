@@ -234,6 +234,23 @@ def test_an_output_that_cannot_be_written_ends_with_2(tmp_path):
     assert "Traceback" not in done.log
 
 
+@pytest.mark.slow
+def test_a_run_that_is_told_to_stop_stops_and_accounts_for_every_study(tmp_path):
+    for number in range(40):
+        save(radiograph(str(number)), tmp_path / "in" / f"{number}.dcm")
+    command = [sys.executable, "-m", "monai_app", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        log = ""
+        while "study 1 of 40" not in log:
+            log += process.stderr.readline()
+        process.terminate()
+        log += process.communicate(timeout=60)[1]
+    assert process.returncode == 1, log
+    result = json.loads((tmp_path / "out" / "result.json").read_text("utf-8"))
+    assert result["counts"]["studies"] == 40
+    assert 0 < result["counts"]["failed"] < 40
+
+
 def test_one_file_is_an_input_too(tmp_path):
     path = save(radiograph(), tmp_path / "a.dcm")
     done = run(path, tmp_path / "out")

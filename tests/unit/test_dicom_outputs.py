@@ -15,8 +15,8 @@ from pydicom.dataset import Dataset
 
 from operators.codes import NORMALITY
 from operators.decoding import _answer as answer
-from operators.dicom_file import check_identity
 from operators.dicom_seg import SegRule, encode_segmentation
+from operators.dicom_source import check_identity
 from operators.dicom_sr import encode_report, report_study
 from operators.errors import EncodingError, ImageError
 from operators.geometry import PixelBox
