@@ -1,4 +1,4 @@
-"""Scores of a labelled split -> metrics with intervals, as JSON and as a Markdown table.
+"""Scores of a labelled split -> metrics with intervals, as JSON, as Markdown and as one self-contained HTML page.
 
 The scores come from a bundle's own evaluation (``configs/evaluate.json``) or from a run of the application:
 ``python -m training.evaluate OUT/result.json --dataset_dir data/fracatlas --split test --output_dir runs/evaluation``.
@@ -7,83 +7,25 @@ The scores come from a bundle's own evaluation (``configs/evaluate.json``) or fr
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ignite.engine import Engine, Events
+from scipy.special import logit
 
-from operators.classification import image_points
-from operators.records import Bundle, OperatingPoints
-from training.manifest import ImageRecord, read_manifest
-from training.metrics import probabilities_of, table
+from operators.bundle import WEIGHTS, sha256
+from operators.records import Bundle
+from training.calibration import decisions_of, probabilities_of
+from training.checks import or_exit, split_records
+from training.evaluation import About, points_together, write_evaluation
+from training.manifest import ImageRecord
+from training.scores import Score, names_of, score_of
+from training.tables import as_markdown, evaluation_tables
 from training.wrap_dicom import key_of
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """What a model says of one labelled image."""
-
-    name: str
-    group: str
-    body_part: str
-    label: int
-    probability: float
-    state: str
-
-
-def evaluate(scores: Sequence[Score], points: OperatingPoints) -> dict[str, Any]:
-    """Return counts, metrics with 95 % intervals (patient-level bootstrap, 2,000 resamples), and states by label."""
-    labels = np.array([score.label for score in scores], float)
-    probabilities = np.array([score.probability for score in scores])
-    states = {
-        label: {
-            state: sum(s.label == number and s.state == state for s in scores)
-            for state in ("normal", "doubt", "abnormal")
-        }
-        for number, label in enumerate(("normal", "abnormal"))
-    }
-    return {
-        "images": len(scores),
-        "abnormal": int(labels.sum()),
-        "operating_points": {"rule_out": points.rule_out, "rule_in": points.rule_in},
-        "states_by_label": states,
-        "metrics": table(labels, probabilities, [score.group for score in scores], points),
-    }
-
-
-def as_markdown(evaluation: dict[str, Any]) -> str:
-    """Return the metrics as a Markdown table."""
-    lines = [
-        f"n = {evaluation['images']}, abnormal = {evaluation['abnormal']}",
-        "",
-        "| metric | value | 95 % interval |",
-        "|---|---|---|",
-    ]
-    for name, (value, low, high) in evaluation["metrics"].items():
-        lines.append(f"| {name.replace('_', ' ')} | {value:.3f} | {low:.3f} - {high:.3f} |")
-    lines += ["", "| label | called normal | doubt | abnormal |", "|---|---|---|---|"]
-    for label, states in evaluation["states_by_label"].items():
-        lines.append(f"| {label} | {states['normal']} | {states['doubt']} | {states['abnormal']} |")
-    return "\n".join(lines) + "\n"
-
-
-def write_evaluation(scores: Sequence[Score], points: OperatingPoints, output_dir: Path) -> dict[str, Any]:
-    """Write ``scores.csv``, ``metrics.json`` and ``metrics.md``."""
-    output_dir.mkdir(parents=True, exist_ok=True)
-    with (output_dir / "scores.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(Score.__slots__)
-        writer.writerows([getattr(score, name) for name in Score.__slots__] for score in scores)
-    evaluation = evaluate(scores, points)
-    (output_dir / "metrics.json").write_text(json.dumps(evaluation, indent=1) + "\n", "utf-8")
-    (output_dir / "metrics.md").write_text(as_markdown(evaluation), "utf-8")
-    return evaluation
 
 
 class ScoreWriter:
@@ -93,34 +35,59 @@ class ScoreWriter:
     ----------
     records
         The images, in the order of the data loader, one per batch.
+    bundle
+        The bundle that is evaluated; its metadata calibrate the logits.
+    dataset_dir
+        The data set as it was given: names it in the evaluation.
     """
 
-    def __init__(self, records: Sequence[ImageRecord], bundle: Bundle, output_dir: str) -> None:
+    def __init__(
+        self, records: Sequence[ImageRecord], bundle: Bundle, output_dir: str, dataset_dir: str | Path = ""
+    ) -> None:
         self.records = records
         self.bundle = bundle
         self.output_dir = Path(output_dir)
+        self.dataset_dir = Path(dataset_dir)
         self._logits: list[float] = []
 
     def attach(self, engine: Engine) -> None:
         """Register with the evaluator."""
+        engine.add_event_handler(Events.STARTED, self._begin)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _begin(self, _: Engine) -> None:
+        self._logits = []
 
     def _collect(self, engine: Engine) -> None:
         self._logits += [float(output["pred"]) for output in engine.state.output]
 
     def _write(self, _: Engine) -> None:
-        points = image_points(self.bundle)
-        temperature = self.bundle.metadata["operating_points"]["temperature"]
-        probabilities = probabilities_of(np.array(self._logits), temperature)
+        points = self.bundle.metadata["operating_points"]
+        probabilities = probabilities_of(np.array(self._logits), points["temperature"], points.get("bias", 0.0))
+        state = decisions_of(points, "image").points.state
         scores = [
-            _score(record, float(p), points.state(float(p)))
-            for record, p in zip(self.records, probabilities, strict=True)
+            score_of(record, name, own, float(p), state(float(p)))
+            for record, name, own, p in zip(
+                self.records, names_of(self.records), self._logits, probabilities, strict=True
+            )
         ]
-        sys.stdout.write(as_markdown(write_evaluation(scores, points, self.output_dir)))
+        split = "+".join(sorted({record.split for record in self.records}))
+        about = About(self.bundle.name, self.bundle.version, self.bundle.sha256, *data_of(self.dataset_dir), split)
+        evaluation = write_evaluation(scores, points, about, self.output_dir)
+        sys.stdout.write(as_markdown(evaluation_tables(evaluation)))
 
 
-def scores_of_run(result: Path, records: Sequence[ImageRecord], root: Path) -> list[Score]:
+def data_of(dataset: Path) -> tuple[str, str | None]:
+    """Return the data set's name, the end of its path, and the sha256 of its manifest."""
+    manifest = dataset if dataset.suffix == ".csv" else dataset / "manifest.csv"
+    name = "/".join(dataset.parts[-2:]) if dataset.suffix == ".csv" else dataset.resolve().name
+    return name if dataset.parts else "not given", sha256(manifest) if dataset.parts and manifest.is_file() else None
+
+
+def scores_of_run(
+    result: Path, records: Sequence[ImageRecord], root: Path, operating_points: Mapping[str, Any]
+) -> list[Score]:
     """Return the scores that a run of the application gave to the images of ``root``, as ``wrap_dicom`` names them.
 
     Raises
@@ -134,14 +101,13 @@ def scores_of_run(result: Path, records: Sequence[ImageRecord], root: Path) -> l
     missing = [key for key in keys if images.get(key, {}).get("probability") is None]
     if missing:
         raise ValueError(f"{result}: {len(missing)} images of the split were not analysed, first {missing[0]}")
-    return [
-        _score(record, images[key]["probability"], images[key]["state"])
-        for record, key in zip(records, keys, strict=True)
-    ]
-
-
-def _score(record: ImageRecord, probability: float, state: str) -> Score:
-    return Score(record.path.stem, record.group, record.body_part, record.label, probability, state)
+    bias, temperature = operating_points.get("bias", 0.0), operating_points["temperature"]
+    scores = []
+    for record, name, key in zip(records, names_of(records), keys, strict=True):
+        probability = images[key]["probability"]
+        own = (float(logit(np.clip(probability, 1e-12, 1 - 1e-12))) - bias) * temperature
+        scores.append(score_of(record, name, own, probability, images[key]["state"]))
+    return scores
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -150,13 +116,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("result", type=Path, help="result.json of a run on wrapped images")
     parser.add_argument("--dataset_dir", type=Path, required=True)
     parser.add_argument("--split", choices=["train", "val", "test"], required=True)
-    parser.add_argument("--bundle", type=Path, default=Path("bundles/msk_resnet50"), help="for its operating points")
+    parser.add_argument(
+        "--bundle", type=Path, nargs="+", default=[Path("bundles/msk_resnet50")], help="the run's classifiers"
+    )
+    parser.add_argument("--parts", nargs="*", default=(), help="body parts; none: all")
     parser.add_argument("--output_dir", type=Path, required=True)
     options = parser.parse_args(arguments)
-    metadata = json.loads((options.bundle / "configs" / "metadata.json").read_text("utf-8"))
-    points = OperatingPoints(**metadata["operating_points"]["image"])
-    scores = scores_of_run(options.result, read_manifest(options.dataset_dir, options.split), options.dataset_dir)
-    sys.stdout.write(as_markdown(write_evaluation(scores, points, options.output_dir)))
+    metadata = [json.loads((bundle / "configs" / "metadata.json").read_text("utf-8")) for bundle in options.bundle]
+    points = points_together([each["operating_points"] for each in metadata])
+    records = split_records(options.dataset_dir, options.split, options.parts)
+    root = options.dataset_dir if options.dataset_dir.is_dir() else options.dataset_dir.parent
+    scores = or_exit(scores_of_run, options.result, records, root, points)
+    about = About(
+        "+".join(bundle.resolve().name for bundle in options.bundle),
+        "+".join(str(each["version"]) for each in metadata),
+        sha256(options.bundle[0] / WEIGHTS) if len(metadata) == 1 else None,
+        *data_of(options.dataset_dir),
+        options.split,
+    )
+    evaluation = write_evaluation(scores, points, about, options.output_dir)
+    sys.stdout.write(as_markdown(evaluation_tables(evaluation)))
     return 0
 
 

@@ -1,19 +1,23 @@
-"""Fit on ``val`` what the application decides with: temperature, operating points, and how boxes are cut from the map.
+"""Fit on ``val`` what the application decides with: calibration, operating points, and how boxes are cut from the map.
 
-``python -m training.fit bundles/msk_resnet50 --dataset_dir data/fracatlas`` writes them into the bundle's metadata.
+``python -m training.fit bundles/msk_resnet50 --dataset_dir data/fracatlas`` writes them into the bundle's metadata:
+probability = sigmoid(logit / temperature + bias), and per level (image, study) where an image is ruled out, ruled in,
+and, if there is to be one yes or no, called abnormal.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from tqdm import tqdm
 
@@ -21,14 +25,25 @@ from operators.bundle import load_bundle
 from operators.classification import classify
 from operators.localization import BoxRule, activation_map, component_boxes
 from operators.records import Bundle, Classification, Radiograph, SourceFile, SourceImage
+from training.calibration import (
+    fit_calibration,
+    fit_decision,
+    fit_operating_points,
+    probabilities_of,
+    require_both_classes,
+    shortest,
+)
+from training.checks import or_exit, split_records
 from training.data import read_pixels
 from training.export import write_checksums
-from training.manifest import ImageRecord, read_manifest
-from training.metrics import fit_operating_points, fit_temperature, match_boxes, probabilities_of
+from training.manifest import ImageRecord
+from training.metrics import match_boxes
 from training.prompts import pixel_box
+from training.scores import sample_of, score_of, studies_of
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 EXPANSIONS = (0.0, 0.15, 0.3, 0.5)
+NOT_FITTED = {"temperature": 1.0, "bias": 0.0, "image": {"rule_out": 0.5, "rule_in": 0.5}}  # gives the logit as it is
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,12 +64,58 @@ def radiograph_of(record: ImageRecord) -> Radiograph:
 
 
 def predict(bundle: Bundle, records: Sequence[ImageRecord]) -> Iterator[Prediction]:
-    """Classify images with the application's code, one at a time."""
-    temperature = bundle.metadata["operating_points"]["temperature"]
+    """Classify images with the application's code, one at a time, as if nothing were fitted yet."""
+    plain = dataclasses.replace(bundle, metadata={**bundle.metadata, "operating_points": NOT_FITTED})
     for record in tqdm(records, unit="image", disable=not sys.stderr.isatty()):
-        classification = classify(radiograph_of(record), bundle)
-        probability = np.clip(classification.probability, 1e-12, 1 - 1e-12)
-        yield Prediction(record, classification, float(np.log(probability / (1 - probability)) * temperature))
+        classification = classify(radiograph_of(record), plain)
+        yield Prediction(record, classification, classification.opinions[0].logit)
+
+
+def fit_points(predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """Return the metadata's ``operating_points``: calibration of images, thresholds of images and of studies.
+
+    Raises
+    ------
+    ValueError
+        If there are too few images or studies of a class, or the logits do not rise with the label.
+    """
+    labels = np.array([prediction.record.label for prediction in predictions], float)
+    logits = np.array([prediction.logit for prediction in predictions])
+    temperature, bias = fit_calibration(logits, labels)
+    if (temperature := round(temperature, 4)) == 0:
+        raise ValueError("the logits of val hardly vary; train the network longer before fitting")
+    bias = round(bias, 4)
+    probabilities = probabilities_of(logits, temperature, bias)
+    scores = [
+        score_of(prediction.record, str(prediction.record.path), prediction.logit, float(p), "")
+        for prediction, p in zip(predictions, probabilities, strict=True)
+    ]
+    studies = sample_of(studies_of(scores))
+    study_labels = studies.labels.astype(float)
+    require_both_classes(study_labels)
+    return {
+        "temperature": temperature,
+        "bias": bias,
+        "image": _thresholds(probabilities, labels),
+        "study": _thresholds(studies.probabilities, study_labels),
+    }
+
+
+def _thresholds(probabilities: NDArray[np.float64], labels: NDArray[np.float64]) -> dict[str, float]:
+    points = fit_operating_points(probabilities, labels)
+    thresholds = {"rule_out": points.rule_out, "rule_in": points.rule_in}
+    thresholds["decision"] = fit_decision(probabilities, labels)
+    return {name: shortest(value, probabilities) for name, value in thresholds.items()}
+
+
+def calibrated(prediction: Prediction, points: Mapping[str, Any]) -> Prediction:
+    """Return a prediction of ``predict`` with its activation map in calibrated logits, as the application has it."""
+    plain, temperature = prediction.classification, points["temperature"]
+    bias = None if plain.feature_bias is None else plain.feature_bias / temperature + points["bias"]
+    weights = plain.feature_weights / np.float32(temperature)
+    return dataclasses.replace(
+        prediction, classification=dataclasses.replace(plain, feature_weights=weights, feature_bias=bias)
+    )
 
 
 def fit_boxes(predictions: Sequence[Prediction], most: int = 3, least_iou: float = 0.3) -> dict[str, Any]:
@@ -84,21 +145,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.fit", description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--dataset_dir", type=Path, required=True)
+    parser.add_argument(
+        "--no-boxes", action="store_true", help="leave the rule for boxes as it is: the network has no usable map"
+    )
+    parser.add_argument("--parts", nargs="*", default=(), help="body parts; none: all")
     options = parser.parse_args(arguments)
+    records = split_records(options.dataset_dir, "val", options.parts)
+    or_exit(require_both_classes, np.array([record.label for record in records], float))
     write_checksums(options.bundle)
-    predictions = list(predict(load_bundle(options.bundle), read_manifest(options.dataset_dir, "val")))
-    labels = np.array([prediction.record.label for prediction in predictions], float)
-    logits = np.array([prediction.logit for prediction in predictions])
-    temperature = round(fit_temperature(logits, labels), 4)
-    points = fit_operating_points(probabilities_of(logits, temperature), labels)
-    fitted = {"rule_out": round(points.rule_out, 6), "rule_in": round(points.rule_in, 6)}
+    predictions = list(predict(or_exit(load_bundle, options.bundle), records))
+    points = or_exit(fit_points, predictions)
     path = options.bundle / "configs" / "metadata.json"
     metadata = json.loads(path.read_text("utf-8"))
-    metadata["operating_points"] = {"temperature": temperature, "image": fitted, "study": fitted}
-    metadata["localization"] = fit_boxes(predictions)
+    metadata["operating_points"] = points
+    if not options.no_boxes:
+        metadata["localization"] = fit_boxes([calibrated(prediction, points) for prediction in predictions])
     path.write_text(json.dumps(metadata, indent=4) + "\n", "utf-8")
     write_checksums(options.bundle)
-    sys.stdout.write(json.dumps({key: metadata[key] for key in ("operating_points", "localization")}, indent=1) + "\n")
+    fitted = {key: metadata.get(key) for key in ("operating_points", "localization")}
+    sys.stdout.write(json.dumps(fitted, indent=1) + "\n")
     return 0
 
 

@@ -1,0 +1,166 @@
+"""Evaluations of several classifiers on the same images, side by side: tests of their differences, and an ensemble."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import logit
+
+from training.calibration import decisions_of
+from training.evaluation import LEVELS, About, evaluate, points_together
+from training.scores import Sample, Score, read_scores, sample_of, studies_of
+from training.significance import auroc_permutation, delong_test, kappa_permutation
+
+NEEDED = ("model", "version", "data", "data_sha256", "split", "levels", "operating_points", "papers", "bootstrap")
+ENSEMBLE = "ensemble"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """An evaluation read back: ``name`` is unique among the runs compared, ``scores`` are ordered by image."""
+
+    name: str
+    evaluation: Mapping[str, Any]
+    scores: tuple[Score, ...]
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Read the folders of evaluations of the same images.
+
+    Raises
+    ------
+    ValueError
+        If a folder holds no complete evaluation, or its images or their labels are not those of the first.
+    """
+    evaluations = [read_evaluation(folder) for folder in folders]
+    models = [evaluation["model"] for evaluation in evaluations]
+    runs: list[Run] = []
+    for folder, evaluation, model in zip(folders, evaluations, models, strict=True):
+        name = model if models.count(model) == 1 else f"{model} ({folder.as_posix()})"
+        scores = sorted(read_scores(folder / "scores.csv"), key=lambda score: score.name)
+        if runs:
+            _require_same_images(runs[0].scores, scores, folders[0], folder)
+        runs.append(Run(name, evaluation, tuple(scores)))
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{folders[0]}: an evaluation is given twice; name each folder once")
+    return runs
+
+
+def read_evaluation(folder: Path) -> dict[str, Any]:
+    """Read a ``metrics.json``; raise ValueError if it is missing, damaged or of an older version."""
+    path = folder / "metrics.json"
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; give the folder of an evaluation, made by evaluate.json")
+    try:
+        evaluation = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON; evaluate the model again") from error
+    missing = [key for key in NEEDED if key not in evaluation]
+    if missing:
+        raise ValueError(f"{path}: {', '.join(missing)} is missing; evaluate the model again")
+    return dict(evaluation)
+
+
+def _require_same_images(first: Sequence[Score], other: Sequence[Score], first_from: Path, other_from: Path) -> None:
+    facts = [{score.name: (score.label, score.group, score.study) for score in scores} for scores in (first, other)]
+    only = [sorted(facts[0].keys() - facts[1].keys()), sorted(facts[1].keys() - facts[0].keys())]
+    for names, holder, lacks in ((only[0], first_from, other_from), (only[1], other_from, first_from)):
+        if names:
+            raise ValueError(
+                f"{lacks}: {len(names)} images of {holder} are not in it, first {names[0]}; compare runs of one split"
+            )
+    different = sorted(name for name in facts[0] if facts[0][name] != facts[1][name])
+    if different:
+        raise ValueError(
+            f"{other_from}: {len(different)} images have another label, patient or study than in {first_from}, first "
+            f"{different[0]}; evaluate both on the same list"
+        )
+
+
+def ensemble(runs: Sequence[Run], members: Sequence[str]) -> Run:
+    """Return the evaluation of the mean of the members' calibrated probabilities, by the mean of their thresholds.
+
+    Raises
+    ------
+    ValueError
+        If a member is none of the runs, or there are fewer than two.
+    """
+    chosen = [run for run in runs if run.name in members or run.evaluation["model"] in members]
+    unknown = set(members) - {run.name for run in chosen} - {run.evaluation["model"] for run in chosen}
+    if unknown:
+        names = ", ".join(run.name for run in runs)
+        raise ValueError(f"--ensemble: {', '.join(sorted(unknown))} is none of the runs; they are {names}")
+    if len(chosen) < 2:
+        raise ValueError("--ensemble: an ensemble has two members or more; name more of the runs")
+    points = points_together([run.evaluation["operating_points"] for run in chosen])
+    state = decisions_of(points, "image").points.state
+    means = np.mean([[score.probability for score in run.scores] for run in chosen], axis=0)
+    own = logit(np.clip(means, 1e-12, 1 - 1e-12))
+    scores = tuple(
+        replace(score, logit=float(of), probability=float(p), state=state(float(p)))
+        for score, of, p in zip(chosen[0].scores, own, means, strict=True)
+    )
+    first = chosen[0].evaluation
+    name = f"{ENSEMBLE}: " + " + ".join(run.name for run in chosen)
+    about = About(name, "mean of probabilities", None, first["data"], first["data_sha256"], first["split"])
+    return Run(name, evaluate(scores, points, about, first["bootstrap"]["resamples"]), scores)
+
+
+def differences(runs: Sequence[Run], level: str) -> dict[str, Any]:
+    """Return how each run differs from the one with the best AUROC, with p-values; None and a reason without one.
+
+    AUROC: DeLong's test, and a permutation test that keeps patients whole. Kappa at each run's own decision: the
+    permutation test.
+    """
+    samples = [sample_of(list(run.scores) if level == "image" else studies_of(run.scores)) for run in runs]
+    areas = [run.evaluation["levels"][level]["overall"]["metrics"]["auroc"]["value"] for run in runs]
+    if any(area is None for area in areas):
+        return {"best": None, "reason": "one class only", "rows": []}
+    best = int(np.argmax(areas))
+    decisions = [decisions_of(run.evaluation["operating_points"], level).decision for run in runs]
+    rows = [
+        {"model": run.name, **_difference(samples[number], samples[best], (decisions[number], decisions[best]))}
+        for number, run in enumerate(runs)
+        if number != best
+    ]
+    return {"best": runs[best].name, "reason": None, "rows": rows}
+
+
+def _difference(sample: Sample, best: Sample, decisions: tuple[float, float]) -> dict[str, Any]:
+    area, permuted = auroc_permutation(sample, best)
+    kappa, kappa_p = kappa_permutation(sample, best, decisions)
+    try:
+        delong: float | None = delong_test(sample.labels, sample.probabilities, best.probabilities)[1]
+        reason = None
+    except ValueError as error:
+        delong, reason = None, str(error)
+    return {
+        "auroc_difference": round(area, 6),
+        "delong_p": delong,
+        "delong_reason": reason,
+        "auroc_permutation_p": permuted,
+        "kappa_difference": round(kappa, 6),
+        "kappa_permutation_p": kappa_p,
+    }
+
+
+def compare(runs: Sequence[Run]) -> dict[str, Any]:
+    """Return all metrics of all runs and the tests of their differences, as ``comparison.json`` holds them."""
+    first = runs[0].evaluation
+    return {
+        **{key: first[key] for key in ("data", "data_sha256", "split", "images", "abnormal", "studies", "patients")},
+        "bootstrap": first["bootstrap"],
+        "models": {
+            run.name: {
+                key: run.evaluation[key] for key in ("version", "sha256", "operating_points", "levels", "papers")
+            }
+            for run in runs
+        },
+        "differences": {level: differences(runs, level) for level in LEVELS},
+    }
