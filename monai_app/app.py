@@ -36,7 +36,7 @@ class Stages:
     """What the operators are built from: verified models, settings, input and output."""
 
     settings: Settings
-    classifier: Bundle
+    classifiers: tuple[Bundle, ...]
     segmenter: Bundle
     provenance: Provenance
     decoder: Decoder
@@ -58,13 +58,13 @@ class OsteoMapApp(Application):
         stages, settings = self.stages, self.stages.settings
         studies = StudiesOperator(self, studies=stages.studies)
         radiographs = RadiographsOperator(self, scope=scope(settings), decoder=stages.decoder)
-        classification = ClassificationOperator(self, bundle=stages.classifier)
-        localization = LocalizationOperator(self, rule=box_rule(settings, stages.classifier))
+        classification = ClassificationOperator(self, bundles=stages.classifiers)
+        localization = LocalizationOperator(self, rule=box_rule(settings, stages.classifiers[0]))
         segmentation = SegmentationOperator(self, bundle=stages.segmenter, rule=PromptRule(settings.segmentation.zoom))
         dicom_seg = DicomSegOperator(
             self, provenance=stages.provenance, rule=SegRule(settings.dicom_seg.viewer_geometry)
         )
-        dicom_sr = DicomSrOperator(self, provenance=stages.provenance, points=study_points(stages.classifier))
+        dicom_sr = DicomSrOperator(self, provenance=stages.provenance, points=study_points(*stages.classifiers))
         result = ResultOperator(self, collect=stages.collect)
         chain = [studies, radiographs, classification, localization, segmentation, dicom_seg, dicom_sr, result]
         for before, after in zip(chain, chain[1:], strict=False):
@@ -95,7 +95,7 @@ def scope(settings: Settings) -> Scope:
 
 
 def box_rule(settings: Settings, classifier: Bundle) -> BoxRule:
-    """Return how boxes are found; what the settings leave open was fitted for the bundle."""
+    """Return how boxes are found; what the settings leave open was fitted for the bundle that gives the heat map."""
     fitted, chosen = classifier.metadata["localization"], settings.localization
     return BoxRule(
         method=chosen.boxes,

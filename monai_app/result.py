@@ -133,8 +133,7 @@ class RunResult:
             "schema_version": 1,
             "application": {"name": APPLICATION, "version": __version__, "research_use_only": True},
             "models": [
-                {"bundle": model.name, "version": model.version, "sha256": model.sha256}
-                for model in (provenance.classifier, provenance.segmenter)
+                {"bundle": model.name, "version": model.version, "sha256": model.sha256} for model in provenance.models
             ],
             "started_at": provenance.now.isoformat(timespec="seconds"),
             "finished_at": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),

@@ -39,7 +39,7 @@ def run(argv: list[str]) -> int:
     try:
         settings = read_settings()
         models = Path(context.model_path)
-        classifier = load_classifier(models / settings.classification.bundle)
+        classifiers = tuple(load_classifier(models / name) for name in settings.classification.bundles)
         segmenter = load_segmenter(models / settings.segmentation.bundle, settings.segmentation.checkpoint)
         output = _output_folder(Path(context.output_path), Path(context.input_path))
     except (SettingsError, BundleError) as error:
@@ -49,7 +49,7 @@ def run(argv: list[str]) -> int:
     if not source.exists():
         logger.error("no input at %s; check -i / HOLOSCAN_INPUT_PATH", source)
         return 2
-    return _analyse(source, output, settings, (classifier, segmenter))
+    return _analyse(source, output, settings, classifiers, segmenter)
 
 
 def _context(argv: list[str]) -> AppContext:
@@ -78,11 +78,11 @@ def _output_folder(output: Path, source: Path) -> Path:
     return output.resolve()
 
 
-def _analyse(source: Path, output: Path, settings: Settings, models: tuple[Bundle, Bundle]) -> int:
+def _analyse(source: Path, output: Path, settings: Settings, classifiers: tuple[Bundle, ...], segmenter: Bundle) -> int:
     started = time.perf_counter()
-    classifier, segmenter = models
-    provenance = _provenance(classifier, segmenter)
-    page = Page(provenance, study_points(classifier), tuple(classifier.metadata["limits"]))
+    provenance = _provenance(classifiers, segmenter)
+    said_once = dict.fromkeys(limit for classifier in classifiers for limit in classifier.metadata["limits"])
+    page = Page(provenance, study_points(*classifiers), tuple(said_once))
     result = RunResult(output, page, settings.report.pictures)
     limits = settings.radiographs
     with (
@@ -99,7 +99,7 @@ def _analyse(source: Path, output: Path, settings: Settings, models: tuple[Bundl
 
         def graph() -> OsteoMapApp:
             studies = read_studies(index, read_header)
-            return OsteoMapApp(Stages(settings, classifier, segmenter, provenance, pixels, studies, result.collect))
+            return OsteoMapApp(Stages(settings, classifiers, segmenter, provenance, pixels, studies, result.collect))
 
         code = _run_graph(graph, index, result, seconds)
     seconds["total"] = time.perf_counter() - started
@@ -169,15 +169,19 @@ def _header_reader(decoder: Decoder) -> HeaderReader:
     return read
 
 
-def _provenance(classifier: Bundle, segmenter: Bundle) -> Provenance:
-    points = study_points(classifier)
-    parameters = (("rule_out", f"{points.rule_out:.6f}"), ("rule_in", f"{points.rule_in:.6f}"))
+def _provenance(classifiers: tuple[Bundle, ...], segmenter: Bundle) -> Provenance:
     return Provenance(
         version=__version__,
-        classifier=Model(classifier.name, classifier.version, classifier.sha256, parameters),
+        classifiers=tuple(_classifier(bundle) for bundle in classifiers),
         segmenter=Model(segmenter.name, segmenter.version, segmenter.sha256),
         now=datetime.now(UTC).astimezone().replace(microsecond=0),  # DICOM times without a zone are local ones
     )
+
+
+def _classifier(bundle: Bundle) -> Model:
+    points = study_points(bundle)
+    parameters = (("rule_out", f"{points.rule_out:.6f}"), ("rule_in", f"{points.rule_in:.6f}"))
+    return Model(bundle.name, bundle.version, bundle.sha256, parameters)
 
 
 def _say_what_happened(result: RunResult, code: int) -> None:

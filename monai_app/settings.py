@@ -39,9 +39,14 @@ class RadiographSettings:
 
 @dataclass(frozen=True, slots=True)
 class ClassificationSettings:
-    """Section ``classification``."""
+    """Section ``classification``; ``bundle`` is one name or a list of them."""
 
-    bundle: str
+    bundle: str | tuple[str, ...]
+
+    @property
+    def bundles(self) -> tuple[str, ...]:
+        """The classifiers, the one that gives the heat map first."""
+        return (self.bundle,) if isinstance(self.bundle, str) else self.bundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +140,10 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _fill(typing.cast("type[Any]", hint), value, where)
     if isinstance(hint, types.UnionType):
-        if value is None:
+        kinds = typing.get_args(hint)
+        if value is None and types.NoneType in kinds:
             return None
-        (hint,) = [kind for kind in typing.get_args(hint) if kind is not types.NoneType]
+        hint = next((kind for kind in kinds if isinstance(value, list) and typing.get_origin(kind) is tuple), kinds[0])
     if typing.get_origin(hint) is tuple:
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
@@ -153,6 +159,7 @@ def _check(settings: Settings, where: str) -> None:
     """Raise SettingsError for values that are of the right kind but impossible."""
     localization, segmentation = settings.localization, settings.segmentation
     limits = settings.radiographs
+    bundles = settings.classification.bundles
     positive = (limits.smallest_side, limits.largest_megapixels, limits.decoder_timeout_s, limits.decoder_memory_mib)
     problems = {
         f"radiographs: body_parts: {unknown_terms(limits.body_parts)} are not terms that OsteoMAP knows": bool(
@@ -168,8 +175,10 @@ def _check(settings: Settings, where: str) -> None:
         not in (None, *CHECKPOINTS),
         "segmentation: zoom must be null or at least 1": segmentation.zoom is not None and segmentation.zoom < 1,
         "report: pictures must not be negative": settings.report.pictures < 0,
+        "classification: bundle names no classifier": not bundles,
+        "classification: bundle names a classifier twice": len(set(bundles)) < len(bundles),
         "a bundle is named by a folder name": any(
-            not name or Path(name).name != name for name in (settings.classification.bundle, segmentation.bundle)
+            not name or Path(name).name != name for name in (*bundles, segmentation.bundle)
         ),
     }
     for problem, is_so in problems.items():

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from monai.deploy.core import Fragment
 
-from operators.classification import classify
+from operators.classification import classify_together
 from operators.records import Bundle, Classification, Radiograph
 from operators.stage_operator import StageOperator
 from operators.study import Study
 
 
 class ClassificationOperator(StageOperator):
-    """Classify every radiograph of a study."""
+    """Classify every radiograph of a study by one bundle, or by several together."""
 
     input_port = "radiographs"
     output_port = "classifications"
 
-    def __init__(self, fragment: Fragment, *args: Any, bundle: Bundle, name: str = "classification") -> None:
-        self.bundle = bundle
+    def __init__(self, fragment: Fragment, *args: Any, bundles: Sequence[Bundle], name: str = "classification") -> None:
+        self.bundles = bundles
         super().__init__(fragment, *args, name=name)
 
     def process(self, study: Study[Radiograph]) -> Study[Classification]:
         """Return the study with probabilities and features."""
-        return study.map(lambda radiograph: classify(radiograph, self.bundle))
+        return study.map(lambda radiograph: classify_together(radiograph, self.bundles))

@@ -124,6 +124,7 @@ def _content(
             groups += _image_groups(number, image, provenance)
             if image.source.body_part is None:
                 comments.append(f"Image {number}: the header names no body part; it may be out of scope.")
+            comments += _dispute(number, image)
         elif isinstance(image, ExcludedImage) and isinstance(image.source, SourceImage):
             comments.append(
                 f"Image {number} ({image.source.sop_instance_uid}) was not analysed: {image.state}, {image.reason}."
@@ -173,10 +174,11 @@ def _image_groups(number: int, image: EncodedImage, provenance: Provenance) -> I
         finding_type=RADIOGRAPH,
         referenced_region=_polyline(image.source, 0, 0, header.Columns, header.Rows),
         finding_sites=_sites(image.source),
-        measurements=[_probability(classification.probability, provenance.classifier)],
+        measurements=[_probability(classification.probability, provenance.classifiers)],
         qualitative_evaluations=[_normality(classification.state)],
     )
     localization = image.segmentation.localization
+    mapped_by = provenance.classifiers[:1]  # a box's score is the heat map's
     for index, (box, score) in enumerate(zip(localization.boxes, localization.scores, strict=True)):
         common = {
             "finding_type": LESION,
@@ -188,7 +190,7 @@ def _image_groups(number: int, image: EncodedImage, provenance: Provenance) -> I
             tracking_identifier=sr.TrackingIdentifier(**tracking),
             referenced_region=_polyline(image.source, box.left, box.top, box.right, box.bottom),
             geometric_purpose=BOUNDED_BY,
-            measurements=[_probability(score, provenance.classifier)],
+            measurements=[_probability(score, mapped_by)],
             **common,
         )
         segment = image.segment_numbers[index]
@@ -196,9 +198,16 @@ def _image_groups(number: int, image: EncodedImage, provenance: Provenance) -> I
             yield Group(
                 tracking_identifier=sr.TrackingIdentifier(**tracking),
                 referenced_segment=_segment_reference(image.source, image.seg, segment),
-                measurements=[_probability(score, provenance.classifier)],
+                measurements=[_probability(score, mapped_by)],
                 **common,
             )
+
+
+def _dispute(number: int, image: EncodedImage) -> list[str]:
+    """Return the sentence that tells why an image is in doubt that the classifiers call opposite things."""
+    classification = image.segmentation.localization.classification
+    said = ", ".join(f"{opinion.bundle} {opinion.state}" for opinion in classification.opinions)
+    return [f"Image {number}: the classifiers disagree ({said})."] if classification.disputed else []
 
 
 def _excluded_group(number: int, source: SourceImage, provenance: Provenance) -> Group:
@@ -247,18 +256,23 @@ def _sites(source: SourceImage) -> Sequence[sr.FindingSite] | None:
     return None if region is None else [sr.FindingSite(region, laterality=LATERALITIES.get(source.laterality or ""))]
 
 
-def _probability(value: float, model: Model) -> sr.Measurement:
+def _probability(value: float, models: Sequence[Model]) -> sr.Measurement:
+    """Return a probability and the model that gave it; of several models, whose mean it is, each line names its own."""
     parameters = [
-        f"model_sha256={model.sha256}",
-        *(f"{name}={text}" for name, text in model.parameters),
-        RESEARCH_USE_ONLY,
+        f"{model.name} {name}={text}" if len(models) > 1 else f"{name}={text}"
+        for model in models
+        for name, text in (("model_sha256", model.sha256), *model.parameters)
     ]
+    names = ", ".join(model.name for model in models)
     return sr.Measurement(
         name=PROBABILITY_NAME,
         value=round(float(value), 6),
         unit=RATIO_UNIT,
         algorithm_id=sr.AlgorithmIdentification(
-            name=model.name, version=model.version, family=ARTIFICIAL_INTELLIGENCE, parameters=parameters
+            name=names if len(models) == 1 else f"mean of {names}",
+            version=", ".join(model.version for model in models),
+            family=ARTIFICIAL_INTELLIGENCE,
+            parameters=[*parameters, RESEARCH_USE_ONLY],
         ),
     )
 

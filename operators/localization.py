@@ -14,6 +14,7 @@ from operators.geometry import PixelBox
 from operators.records import Classification, Localization
 
 Array = NDArray[np.float32]
+FLAT = 1e-6  # a map whose values differ by less says nothing of where
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class BoxRule:
 
 
 def localize(classification: Classification, rule: BoxRule) -> Localization:
-    """Find the boxes of one image; a normal image has none."""
+    """Find the boxes of one image; a normal image has none, nor has one whose map is the same everywhere."""
     cells = activation_map(classification)
     geometry, stride = classification.geometry, classification.feature_stride
     heatmap = geometry.map_to_original(cells, stride)
@@ -69,7 +70,9 @@ def activation_map(classification: Classification) -> Array:
 
 
 def component_boxes(classification: Classification, cells: Array, rule: BoxRule) -> list[tuple[float, PixelBox]]:
-    """Return (score, box) of the map's connected regions, the brightest first."""
+    """Return (score, box) of the map's connected regions, the brightest first; a flat map has none."""
+    if np.ptp(cells) <= FLAT:
+        return []
     geometry, stride = classification.geometry, classification.feature_stride
     fine = 4  # the map is smooth: a quarter of a cell is all the edge's position can mean
     smooth = ndimage.zoom(cells, fine, order=1, mode="nearest", grid_mode=True)
@@ -87,7 +90,9 @@ def component_boxes(classification: Classification, cells: Array, rule: BoxRule)
 
 
 def brightest_box(classification: Classification, cells: Array, rule: BoxRule) -> list[tuple[float, PixelBox]]:
-    """Return (score, box) of the fixed box about the map's brightest cell, moved inside the image."""
+    """Return (score, box) of the fixed box about the map's brightest cell, moved inside; a flat map has none."""
+    if np.ptp(cells) <= FLAT:
+        return []
     geometry, stride = classification.geometry, classification.feature_stride
     row, column = np.unravel_index(int(cells.argmax()), cells.shape)
     point = geometry.box_to_original(*((float(column) + 0.5) * stride, (float(row) + 0.5) * stride) * 2)

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from operators.dicom_source import is_referable
 from operators.geometry import PixelBox
-from operators.records import EncodedImage, ExcludedImage, SourceFile, SourceImage
+from operators.records import Classification, EncodedImage, ExcludedImage, SourceFile
 from operators.study import ReportedStudy
 
 RESULT = "result.json"
@@ -128,7 +128,7 @@ def summarise(image: EncodedImage | ExcludedImage, outputs: tuple[str, ...] = ()
         source.sop_instance_uid,
         localization.classification.state,
         None,
-        _remark(source),
+        _remark(localization.classification),
         *about,
         localization.classification.probability,
         boxes=tuple(zip(localization.boxes, localization.scores, strict=True)),
@@ -140,9 +140,12 @@ def summarise(image: EncodedImage | ExcludedImage, outputs: tuple[str, ...] = ()
     )
 
 
-def _remark(source: SourceImage) -> str | None:
+def _remark(classification: Classification) -> str | None:
     """Return what a reader of the result has to know of an image that was analysed."""
-    remarks = []
+    source, remarks = classification.source, []
+    if classification.disputed:
+        said = ", ".join(f"{opinion.bundle} {opinion.state}" for opinion in classification.opinions)
+        remarks.append(f"the classifiers disagree ({said})")
     if source.body_part is None:
         remarks.append("the header names no body part; it may be out of scope")
     if not is_referable(source.header):

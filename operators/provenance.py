@@ -34,16 +34,21 @@ class Provenance:
     ----------
     version
         Version of the application.
-    classifier, segmenter
-        The models.
+    classifiers, segmenter
+        The models; of several classifiers, whose probabilities are averaged, the first gives the heat map.
     now
         When the run began; the only thing of a result that differs between two runs on the same input.
     """
 
     version: str
-    classifier: Model
+    classifiers: tuple[Model, ...]
     segmenter: Model
     now: datetime
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """All models, in the order of their use."""
+        return (*self.classifiers, self.segmenter)
 
     @property
     def device_uid(self) -> str:
@@ -55,15 +60,13 @@ class Provenance:
         return self._hash(kind, *sources)
 
     def _hash(self, *parts: str) -> str:
-        text = "\n".join((*parts, self.version, self.classifier.sha256, self.segmenter.sha256))
+        text = "\n".join((*parts, self.version, *(model.sha256 for model in self.models)))
         digest = hashlib.sha256(text.encode()).digest()
         return f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"
 
     def contributing_equipment(self) -> list[hd.ContributingEquipment]:
         """Return the Contributing Equipment item that names the software and its models."""
-        models = ", ".join(
-            f"{model.name} {model.version} sha256 {model.sha256}" for model in (self.classifier, self.segmenter)
-        )
+        models = ", ".join(f"{model.name} {model.version} sha256 {model.sha256}" for model in self.models)
         return [
             hd.ContributingEquipment(
                 manufacturer=f"{APPLICATION} project",

@@ -123,13 +123,28 @@ class Bundle:
     metadata: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What one classifier says of one radiograph.
+
+    ``logit`` is the network's own output; ``probability`` [0, 1] is calibrated; ``state`` is by the classifier's own
+    operating points.
+    """
+
+    bundle: str
+    logit: float
+    probability: float
+    state: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Classification:
-    """What the classifier says of one radiograph.
+    """What the classifier says of one radiograph, or several classifiers together.
 
     ``probability`` [0, 1] of "abnormal"; ``features`` (channels, h, w) float32; ``feature_weights`` (channels,) and
     ``feature_bias``: weights x features + bias is the class activation map in logits. ``feature_bias`` is None where
-    the map has no absolute scale (gradient-weighted maps).
+    the map has no absolute scale (gradient-weighted maps). Of several classifiers, the first gives the features and
+    all that belongs to them; ``opinions`` holds each one's own result, in order.
     """
 
     radiograph: Radiograph
@@ -140,6 +155,7 @@ class Classification:
     feature_bias: float | None
     feature_stride: float
     geometry: PixelGeometry
+    opinions: tuple[Opinion, ...]
 
     def __post_init__(self) -> None:
         _freeze(self.features, self.feature_weights)
@@ -148,6 +164,16 @@ class Classification:
     def source(self) -> SourceImage:
         """The image that it is about."""
         return self.radiograph.source
+
+    @property
+    def logit(self) -> float:
+        """The uncalibrated logit of the classifier whose features these are."""
+        return self.opinions[0].logit
+
+    @property
+    def disputed(self) -> bool:
+        """Whether one classifier calls the image normal and another abnormal."""
+        return {"normal", "abnormal"} <= {opinion.state for opinion in self.opinions}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from operators.outputs import StudySummary
 from operators.pictures import data_uri, finding_picture, plain_picture
 from operators.provenance import RESEARCH_USE_ONLY, Provenance
-from operators.records import ExcludedImage, OperatingPoints
+from operators.records import Classification, EncodedImage, ExcludedImage, OperatingPoints
 from operators.study import ReportedStudy
 
 _TEMPLATES = Environment(
@@ -44,8 +44,17 @@ def render_study(reported: ReportedStudy, summary: StudySummary, pictures: int) 
         else:
             pixels = image.segmentation.localization.classification.radiograph.pixels
             shown.append((data_uri(plain_picture(pixels)), data_uri(finding_picture(image.segmentation))))
-    images = list(zip(summary.images, shown, strict=True))
+    together = [_classified_together(image) for image in reported.study.images]
+    images = list(zip(summary.images, shown, together, strict=True))
     return _TEMPLATES.get_template("study.html").render(study=summary, images=images, states=STATES)
+
+
+def _classified_together(image: EncodedImage | ExcludedImage) -> Classification | None:
+    """Return the classification of an image that several classifiers have seen."""
+    if isinstance(image, ExcludedImage):
+        return None
+    classification = image.segmentation.localization.classification
+    return classification if len(classification.opinions) > 1 else None
 
 
 def render_head(page: Page, counts: Mapping[str, int]) -> str:

@@ -94,6 +94,8 @@ class ReportedStudy:
 def summarise_study(images: Sequence[Classification], excluded: Sequence[str], points: OperatingPoints) -> StudyOutcome:
     """Return a study's outcome: the mean of its views' probabilities, never normal while one view is abnormal.
 
+    Where the classifiers disagree on a view, the study is not normal either, and abnormal only with an abnormal view.
+
     Parameters
     ----------
     images
@@ -109,6 +111,8 @@ def summarise_study(images: Sequence[Classification], excluded: Sequence[str], p
         return StudyOutcome("failed" if "failed" in excluded else "declined", None)
     probability = float(np.mean([image.probability for image in images]))
     state = points.state(probability)
-    if state == "normal" and any(image.state == "abnormal" for image in images):
+    if any(image.state == "abnormal" for image in images):
+        state = "doubt" if state == "normal" else state
+    elif any(image.disputed for image in images):
         state = "doubt"
     return StudyOutcome(state, probability)

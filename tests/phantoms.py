@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from operators.dicom_source import normalise
 from operators.geometry import PixelGeometry, whole_image
 from operators.radiographs import body_part, imager_pixel_spacing_mm, laterality
-from operators.records import Bundle, Classification, Radiograph, SourceFile, SourceImage
+from operators.records import Bundle, Classification, Opinion, Radiograph, SourceFile, SourceImage
 from training.phantoms import draw_phantom
 from training.wrap_dicom import Description, wrap
 
@@ -98,14 +98,15 @@ def classification(
         "feature_bias": 0.0,
         "feature_stride": float(stride),
         "geometry": PixelGeometry(rows, columns, whole_image(rows, columns), rows, columns),
+        "opinions": (Opinion("msk_a", 2.2, overrides.get("probability", 0.9), state),),
     }
     return Classification(**(fields | overrides))
 
 
-def tiny_bundle(network: Any, preprocess: Any, **metadata: Any) -> Bundle:
+def tiny_bundle(network: Any, preprocess: Any, name: str = "tiny", **metadata: Any) -> Bundle:
     points = {"rule_out": 0.2, "rule_in": 0.8}
     return Bundle(
-        "tiny",
+        name,
         "1",
         "0" * 64,
         network.eval(),

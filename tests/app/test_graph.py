@@ -131,15 +131,15 @@ def test_the_input_is_no_output(studies, capfd):
 
 
 def test_a_stage_that_fails_on_one_image_costs_that_image(studies, tmp_path, monkeypatch):
-    real, calls = classification_operator.classify, []
+    real, calls = classification_operator.classify_together, []
 
-    def sometimes(radiograph, bundle):
+    def sometimes(radiograph, bundles):
         calls.append(1)
         if len(calls) == 2:
             raise ZeroDivisionError
-        return real(radiograph, bundle)
+        return real(radiograph, bundles)
 
-    monkeypatch.setattr(classification_operator, "classify", sometimes)
+    monkeypatch.setattr(classification_operator, "classify_together", sometimes)
     done = run(studies, tmp_path / "out")
     assert done.code == 3
     assert [image["reason"] for image in done.images.values()].count("internal_error") == 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +14,13 @@ from operators.geometry import PixelBox
 from operators.outputs import write_study
 from operators.pictures import LONGEST_SIDE, finding_picture, plain_picture
 from operators.provenance import RESEARCH_USE_ONLY, Model, Provenance
-from operators.records import EncodedImage, ExcludedImage, Localization, OperatingPoints, Segmentation
+from operators.records import EncodedImage, ExcludedImage, Localization, OperatingPoints, Opinion, Segmentation
 from operators.report import Page, render_foot, render_head, render_study
 from operators.study import ReportedStudy, Study, StudyOutcome
 from tests.phantoms import classification, source_image
 
 PROVENANCE = Provenance(
-    "0.1.0", Model("msk_a", "1", "a" * 64), Model("msk_b", "2", "b" * 64), datetime(2026, 11, 21, tzinfo=UTC)
+    "0.1.0", (Model("msk_a", "1", "a" * 64),), Model("msk_b", "2", "b" * 64), datetime(2026, 11, 21, tzinfo=UTC)
 )
 PAGE = Page(PROVENANCE, OperatingPoints(0.2, 0.8), ("Trained on <fractures> only.",))
 COUNTS = {
@@ -36,10 +38,10 @@ COUNTS = {
 BOX = PixelBox(20, 30, 60, 80)
 
 
-def segmentation(rows: int = 160, columns: int = 128, box: PixelBox = BOX) -> Segmentation:
+def segmentation(rows: int = 160, columns: int = 128, box: PixelBox = BOX, **overrides: Any) -> Segmentation:
     mask = np.zeros((rows, columns), bool)
     mask[40:70, 30:50] = True
-    record = classification(rows=rows, columns=columns)
+    record = classification(rows=rows, columns=columns, **overrides)
     localization = Localization(
         record, np.linspace(0, 1, rows * columns, dtype=np.float32).reshape(rows, columns), (box,), (0.87,)
     )
@@ -98,6 +100,34 @@ def test_the_page_says_what_it_must(page):
     ):
         assert text in reader.text, text
     assert reader.text.count(RESEARCH_USE_ONLY) == 2
+
+
+def text_of(tmp_path, page: Page, **overrides: Any) -> str:
+    image = EncodedImage(segmentation(**overrides), None, ("1",), (None,))
+    reported = ReportedStudy(Study("1", (image,)), StudyOutcome("doubt", 0.5), None)
+    reader = Reader()
+    study = render_study(reported, write_study(reported, tmp_path), 0)
+    reader.feed(render_head(page, COUNTS) + study + render_foot(page, COUNTS))
+    return reader.text
+
+
+SEVERAL = dataclasses.replace(PROVENANCE, classifiers=(Model("msk_a", "1", "a" * 64), Model("msk_c", "3", "c" * 64)))
+
+
+@pytest.mark.parametrize(("second", "sentence"), [("normal", "The classifiers disagree"), ("abnormal", "Mean of")])
+def test_several_classifiers_are_each_named(tmp_path, second, sentence):
+    opinions = (Opinion("msk_a", 3.0, 0.95, "abnormal"), Opinion("msk_c", -1.0, 0.27, second))
+    text = text_of(tmp_path, dataclasses.replace(PAGE, provenance=SEVERAL), opinions=opinions)
+    assert f"msk_a 0.95 (abnormal), msk_c 0.27 ({second})" in text
+    assert sentence in text
+    assert all(letter * 64 in text for letter in "abc")
+    assert "means of 2 classifiers" in text
+    assert "boxes are those of msk_a" in text
+
+
+def test_one_classifier_is_no_mean(tmp_path):
+    text = text_of(tmp_path, PAGE)
+    assert not [words for words in ("Mean of", "disagree", "means of") if words in text]
 
 
 def test_text_is_escaped(page):

@@ -35,6 +35,14 @@ def test_the_shipped_configuration_is_valid():
     assert SHIPPED["application"]["input-formats"]
 
 
+@pytest.mark.parametrize(
+    ("named", "bundles"),
+    [("msk_a", ("msk_a",)), (["msk_a"], ("msk_a",)), (["msk_b", "msk_a"], ("msk_b", "msk_a"))],
+)
+def test_classifiers_are_one_name_or_a_list(configured, named, bundles):
+    assert configured(lambda content: content["classification"].update(bundle=named)).classification.bundles == bundles
+
+
 def test_another_file_can_be_named(configured):
     assert configured(lambda content: content["localization"].update(most=7)).localization.most == 7
 
@@ -59,6 +67,15 @@ def test_another_file_can_be_named(configured):
         (lambda c: c["segmentation"].update(checkpoint="sam_vit_x"), "checkpoint must be null or one of"),
         (lambda c: c["segmentation"].update(zoom=0.5), "zoom"),
         (lambda c: c["classification"].update(bundle="../x"), "folder name"),
+        (lambda c: c["classification"].update(bundle=["msk_a", "../x"]), "folder name"),
+        (lambda c: c["classification"].update(bundle=["msk_a", "msk_b", "msk_a"]), "names a classifier twice"),
+        (lambda c: c["classification"].update(bundle=[]), "names no classifier"),
+        (lambda c: c["classification"].update(bundle=""), "folder name"),
+        (lambda c: c["classification"].update(bundle=[""]), "folder name"),
+        (lambda c: c["classification"].update(bundle=None), "classification: bundle: None is not"),
+        (lambda c: c["classification"].update(bundle=3), "classification: bundle: 3 is not"),
+        (lambda c: c["classification"].update(bundle=["msk_a", 3]), "not a list of words"),
+        (lambda c: c["localization"].update(threshold=[0.5]), "localization: threshold: [0.5] is not float"),
         (lambda c: c.update(report=[]), "report: not a mapping"),
     ],
 )

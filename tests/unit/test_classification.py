@@ -6,15 +6,38 @@ import numpy as np
 import pytest
 import timm
 import torch
-from monai.transforms import Compose, EnsureChannelFirst
+from hypothesis import given
+from hypothesis import strategies as st
+from monai.transforms import Compose, EnsureChannelFirst, RepeatChannel, Resize, SpatialPad
 from torch import nn
 
-from operators.classification import classify, feature_weights
+from operators.baselines import RandomBaseline, SmallCnn
+from operators.classification import (
+    Calibration,
+    calibration,
+    classify,
+    classify_together,
+    feature_stride,
+    feature_weights,
+    image_points,
+    study_points,
+)
+from operators.errors import BundleError
+from operators.localization import BoxRule, activation_map, localize
 from operators.networks import MapClassifier
-from operators.records import Radiograph
+from operators.records import Bundle, Radiograph
 from tests.phantoms import source_image, tiny_bundle
 
 KEEP = Compose([EnsureChannelFirst(channel_dim="no_channel")])
+LETTERBOX = Compose(
+    [
+        EnsureChannelFirst(channel_dim="no_channel"),
+        Resize(spatial_size=224, size_mode="longest", mode="area"),
+        SpatialPad((224, 224), method="end"),
+        RepeatChannel(3),
+    ]
+)
+COMPONENTS = BoxRule("components", threshold=0.5, expansion=0.0, most=3, fixed_side=50)
 
 
 def encoder() -> nn.Module:
@@ -80,6 +103,205 @@ def test_a_head_that_is_not_linear_is_differentiated():
     weights, bias = feature_weights(Head(), torch.ones(1, 3, 2, 2) * torch.tensor([1.0, 2.0, 3.0])[None, :, None, None])
     assert bias is None
     assert weights == pytest.approx(np.array([2.0, 4.0, 6.0]) / 12)
+
+
+class Fixed(nn.Module):
+    """Features whose mean is the logit, 2 x 3 cells of 32 pixels; the left column is brighter."""
+
+    def __init__(self, logit: float) -> None:
+        super().__init__()
+        self.classifier = nn.Conv2d(1, 1, 1)
+        nn.init.ones_(self.classifier.weight)
+        nn.init.zeros_(self.classifier.bias)
+        self.cells = torch.tensor([[1.0, 0, -1], [1, 0, -1]])[None, None] + logit
+
+    def forward_features(self, image):
+        return self.cells
+
+    def forward_head(self, features):
+        return self.classifier(features).mean(dim=(1, 2, 3))[:, None]
+
+    def get_classifier(self):
+        return self.classifier
+
+
+def fixed(logit: float, name: str = "tiny", **points: float) -> Bundle:
+    fitted = {"rule_out": 0.2, "rule_in": 0.8} | points
+    network = Fixed(logit)
+    return tiny_bundle(
+        network, KEEP, name, operating_points={"temperature": 1.0, "image": fitted, "study": fitted | {"rule_in": 0.9}}
+    )
+
+
+WIDE = Radiograph(source_image(), np.full((64, 96), 0.5, np.float32))
+
+
+@given(st.floats(-30, 30), st.floats(0.05, 20), st.floats(-5, 5), st.floats(0.001, 0.999))
+def test_calibration_and_its_inverse(logit, temperature, bias, probability):
+    scale = Calibration(temperature, bias)
+    assert scale.probability(logit) == pytest.approx(1 / (1 + np.exp(-(logit / temperature + bias))), rel=1e-9)
+    assert scale.probability(scale.logit(probability)) == pytest.approx(probability, rel=1e-9)
+
+
+def test_the_logit_is_kept_where_the_probability_saturates():
+    assert classify(WIDE, fixed(90.0)).probability == 1
+    assert classify(WIDE, fixed(90.0)).logit == 90
+
+
+@pytest.mark.parametrize(("temperature", "bias"), [(1.0, 0.7), (1.6, -1.2)])
+def test_bias_shifts_probability_and_map_alike(temperature, bias):
+    points = {"rule_out": 0.2, "rule_in": 0.8, "decision": 0.5}
+    fitted = {"temperature": temperature, "bias": bias, "image": points, "study": points}
+    bundle = tiny_bundle(Fixed(0.4), KEEP, operating_points=fitted)
+    result = classify(WIDE, bundle)
+    assert result.logit == pytest.approx(0.4)
+    assert result.probability == pytest.approx(1 / (1 + np.exp(-(0.4 / temperature + bias))))
+    logits = np.array([[1.4, 0.4, -0.6]] * 2) / temperature + bias
+    assert activation_map(result) == pytest.approx(1 / (1 + np.exp(-logits)), abs=1e-6)
+    assert calibration(bundle).logit(result.probability) == pytest.approx(result.logit)
+
+
+def test_a_bundle_without_bias_has_none():
+    assert calibration(fixed(0.0)) == Calibration(1.0, 0.0)
+
+
+def test_together_is_the_mean_of_probabilities_and_points():
+    first, second, third = fixed(-0.5, "a"), fixed(1.0, "b", rule_out=0.3, rule_in=0.85), fixed(1.3, "c")
+    alone = [classify(WIDE, bundle).probability for bundle in (first, second, third)]
+    together = classify_together(WIDE, (first, second, third))
+    assert together.probability == pytest.approx(np.mean(alone))
+    assert image_points(first, second, third).rule_out == pytest.approx(0.7 / 3)
+    assert image_points(first, second, third).rule_in == pytest.approx(2.45 / 3)
+    assert study_points(first, second, third).rule_in == pytest.approx(0.9)
+    assert together.state == "doubt"
+    assert not together.disputed
+    assert [(o.bundle, o.logit, o.state) for o in together.opinions] == [
+        ("a", pytest.approx(-0.5), "doubt"),
+        ("b", pytest.approx(1.0), "doubt"),
+        ("c", pytest.approx(1.3), "doubt"),
+    ]
+
+
+def test_the_mean_of_points_decides_and_not_the_majority():
+    """Two doubts of .79 and .75 are abnormal where the points' mean is .7."""
+    bundles = (fixed(1.32, "a", rule_in=0.8), fixed(1.1, "b", rule_in=0.6))
+    together = classify_together(WIDE, bundles)
+    assert [opinion.state for opinion in together.opinions] == ["doubt", "abnormal"]
+    assert together.state == "abnormal"
+
+
+@pytest.mark.parametrize(("low", "high"), [(-9.0, 9.0), (-1.4, 20.0), (-20.0, 1.4)])
+def test_a_strong_disagreement_is_doubt(low, high):
+    """Whatever the mean says: it lies below, between or above the mean points."""
+    for bundles in ((fixed(low, "a"), fixed(high, "b")), (fixed(high, "b"), fixed(low, "a"))):
+        together = classify_together(WIDE, bundles)
+        assert together.disputed
+        assert together.state == "doubt"
+
+
+def test_disagreement_overrules_the_mean():
+    """A mean of .62 is above the mean of the rule-in points, .55, yet one bundle says normal by its own."""
+    normal, abnormal = fixed(-0.6, "a", rule_out=0.4, rule_in=0.5), fixed(2.0, "b", rule_out=0.4, rule_in=0.6)
+    together = classify_together(WIDE, (normal, abnormal))
+    assert together.probability >= image_points(normal, abnormal).rule_in
+    assert [opinion.state for opinion in together.opinions] == ["normal", "abnormal"]
+    assert together.state == "doubt"
+
+
+def test_the_first_gives_the_map_and_the_order_changes_nothing_else():
+    torch.manual_seed(0)
+    image = radiograph()
+    coarse = tiny_bundle(
+        timm.create_model("resnet18", num_classes=1, in_chans=3, pretrained=False), LETTERBOX, "coarse"
+    )
+    fine = tiny_bundle(MapClassifier(encoder(), feature_channels=16), KEEP, "fine")
+    one, other = classify_together(image, (coarse, fine)), classify_together(image, (fine, coarse))
+    assert (one.probability, one.state) == (other.probability, other.state)
+    assert (one.feature_stride, other.feature_stride) == (32, 8)
+    assert (one.geometry.input_height, other.geometry.input_height) == (224, 96)  # each saw the image its own way
+    assert other.feature_weights == pytest.approx(classify(image, fine).feature_weights)
+    assert (one.logit, other.logit) == (classify(image, coarse).logit, classify(image, fine).logit)
+
+
+def test_a_list_of_one_is_the_bundle_alone():
+    alone, together = classify(WIDE, fixed(0.3)), classify_together(WIDE, [fixed(0.3)])
+    assert (alone.probability, alone.state, alone.opinions) == (together.probability, together.state, together.opinions)
+    assert np.array_equal(alone.features, together.features)
+
+
+@pytest.mark.parametrize(
+    ("size", "cells", "stride"),
+    [((640, 480), (20, 15), 32), ((224, 224), (14, 14), 16), ((96, 64), (1, 1), 96), ((32, 96), (1, 3), 32)],
+)
+def test_the_stride_is_the_same_down_and_across(size, cells, stride):
+    assert feature_stride(size, cells, "msk_a") == stride
+
+
+def test_an_input_that_is_no_multiple_of_the_stride_is_an_error():
+    with pytest.raises(BundleError, match="msk_a.*pad"):
+        feature_stride((100, 64), (4, 2), "msk_a")
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(300, 150), (150, 300), (64, 500)])
+def test_the_papers_cnn_is_explained_by_its_gradient(rows, columns):
+    torch.manual_seed(0)
+    network = SmallCnn()
+    image = Radiograph(source_image(), np.random.default_rng(0).random((rows, columns)).astype(np.float32))
+    result = classify(image, tiny_bundle(network, LETTERBOX))
+    assert result.features.shape == (128, 14, 14)
+    assert result.feature_bias is None
+    assert result.feature_stride == 16
+    longest = max(rows, columns)
+    expected = tuple(np.ceil(round(side * 224 / longest) / 16) for side in (rows, columns))
+    assert activation_map(result).shape == expected  # the padding is no place for a finding
+    assert localize(result, COMPONENTS).heatmap.shape == (rows, columns)
+
+
+def test_a_last_layer_behind_others_is_no_map():
+    """It has as many inputs as the features have channels, and still says nothing of the cells."""
+    torch.manual_seed(0)
+    network = SmallCnn().eval()
+    with torch.inference_mode():
+        features = network.forward_features(torch.rand(1, 3, 224, 224))
+    expected, _ = feature_weights(network, features)
+    network.get_classifier = lambda: network.head[-1]
+    weights, bias = feature_weights(network, features)
+    assert bias is None
+    assert weights == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_random_baseline_has_a_flat_map_and_no_box(seed):
+    bundle = tiny_bundle(
+        RandomBaseline(seed), KEEP, operating_points={"temperature": 1.0} | dict.fromkeys(("image", "study"), HALF)
+    )
+    result = classify(radiograph(), bundle)
+    found = localize(result, COMPONENTS)
+    assert result.feature_stride == 96
+    assert np.ptp(found.heatmap) == 0
+    assert found.boxes == ()
+
+
+HALF = {"rule_out": 0.0, "rule_in": 0.0}  # every image is abnormal
+
+
+def test_a_head_that_does_not_look_has_no_map():
+    class Blind(nn.Module):
+        def forward_head(self, features):
+            return torch.zeros(1, 1)
+
+    class HalfBlind(Blind):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1, 1))
+
+        def forward_head(self, features):
+            return self.weight
+
+    for network in (Blind(), HalfBlind()):
+        weights, bias = feature_weights(network, torch.ones(1, 3, 2, 2))
+        assert bias is None
+        assert not weights.any()
 
 
 def test_the_result_is_repeatable():

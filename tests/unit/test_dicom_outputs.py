@@ -22,13 +22,21 @@ from operators.errors import EncodingError, ImageError
 from operators.geometry import PixelBox
 from operators.provenance import RESEARCH_USE_ONLY, Model, Provenance
 from operators.radiographs import Scope, check_scope
-from operators.records import EncodedImage, ExcludedImage, Localization, OperatingPoints, Segmentation, SourceFile
+from operators.records import (
+    EncodedImage,
+    ExcludedImage,
+    Localization,
+    OperatingPoints,
+    Opinion,
+    Segmentation,
+    SourceFile,
+)
 from operators.study import Study
 from tests.phantoms import classification, radiograph, source_image
 
 PROVENANCE = Provenance(
     "0.1.0",
-    Model("msk_a", "1", "a" * 64, (("rule_in", "0.8"),)),
+    (Model("msk_a", "1", "a" * 64, (("rule_in", "0.8"),)),),
     Model("msk_b", "2", "b" * 64),
     datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC),
 )
@@ -36,14 +44,20 @@ RULE = SegRule(viewer_geometry=True)
 POINTS = OperatingPoints(0.2, 0.8)
 
 
-def segmentation(masks: int = 1, state: str = "abnormal", ds: Dataset | None = None, **source) -> Segmentation:
+def segmentation(
+    masks: int = 1,
+    state: str = "abnormal",
+    ds: Dataset | None = None,
+    opinions: tuple[Opinion, ...] = (Opinion("msk_a", 2.2, 0.9, "abnormal"),),
+    **source,
+) -> Segmentation:
     boxes = tuple(PixelBox(10 + 30 * index, 20, 30 + 30 * index, 50) for index in range(masks))
     drawn = []
     for box in boxes:
         mask = np.zeros((160, 128), bool)
         mask[box.slices()] = np.random.default_rng(box.left).random((box.height, box.width)) > 0.3
         drawn.append(mask)
-    record = classification(state=state, source=source_image(ds, **source))
+    record = classification(state=state, source=source_image(ds, **source), opinions=opinions)
     localization = Localization(record, np.zeros((160, 128), np.float32), boxes, (0.9,) * masks)
     return Segmentation(localization, tuple(drawn), (0.8,) * masks)
 
@@ -138,10 +152,22 @@ def test_a_second_run_writes_the_same_objects():
 
 
 def test_another_model_gives_other_uids():
-    other = Provenance("0.1.0", PROVENANCE.classifier, Model("msk_b", "2", "c" * 64), PROVENANCE.now)
+    other = Provenance("0.1.0", PROVENANCE.classifiers, Model("msk_b", "2", "c" * 64), PROVENANCE.now)
     first, second = (encode_segmentation(segmentation(), provenance, RULE).seg for provenance in (PROVENANCE, other))
     assert first.SOPInstanceUID != second.SOPInstanceUID
     assert PROVENANCE.device_uid != other.device_uid
+
+
+SEVERAL = Provenance(
+    "0.1.0", (*PROVENANCE.classifiers, Model("msk_c", "3", "c" * 64)), PROVENANCE.segmenter, PROVENANCE.now
+)
+
+
+def test_uids_of_one_classifier_stay_and_each_further_one_counts():
+    """The UID was written by version 0.1.0, which knew one classifier."""
+    assert PROVENANCE.uid("seg", "1.2.3") == "2.25.108124228287053569633355509168013883172"
+    turned = Provenance("0.1.0", SEVERAL.classifiers[::-1], SEVERAL.segmenter, SEVERAL.now)
+    assert len({provenance.uid("seg", "1.2.3") for provenance in (PROVENANCE, SEVERAL, turned)}) == 3
 
 
 def groups(report: Dataset) -> list[Dataset]:
@@ -180,6 +206,41 @@ def test_the_report_has_the_image_the_boxes_and_the_segments():
     assert tracked == [segments[0], segments[0], segments[1], segments[1]]
     box = values(found[1], "Image Region")[0].GraphicData
     assert list(box) == [10, 20, 30, 20, 30, 50, 10, 50, 10, 20]
+
+
+def algorithm(group: Dataset) -> dict[str, list[str]]:
+    (probability,) = values(group, "Probability")
+    found: dict[str, list[str]] = {}
+    for item in probability.ContentSequence:
+        if item.ValueType == "TEXT":
+            found.setdefault(item.ConceptNameCodeSequence[0].CodeMeaning, []).append(str(item.TextValue))
+    return found
+
+
+def test_the_image_s_probability_names_all_classifiers_and_a_box_s_the_first():
+    encoded = encode_segmentation(segmentation(1), SEVERAL, RULE)
+    whole, *boxes = groups(reread(encode_report(study_of(encoded), SEVERAL)))
+    named = algorithm(whole)
+    assert named["Algorithm Name"] == ["mean of msk_a, msk_c"]
+    assert named["Algorithm Version"] == ["1, 3"]
+    assert set(named["Algorithm Parameters"]) == {
+        f"msk_a model_sha256={'a' * 64}",
+        "msk_a rule_in=0.8",
+        f"msk_c model_sha256={'c' * 64}",
+        RESEARCH_USE_ONLY,
+    }
+    single = groups(encode_report(study_of(encoded), PROVENANCE))
+    assert all(algorithm(group) == algorithm(single[0]) for group in [*boxes, *single])
+    assert algorithm(single[0])["Algorithm Name"] == ["msk_a"]
+
+
+def test_a_disagreement_is_told_in_the_report():
+    opinions = (Opinion("msk_a", 3.0, 0.95, "abnormal"), Opinion("msk_c", -3.0, 0.05, "normal"))
+    encoded = encode_segmentation(segmentation(1, "doubt", opinions=opinions), SEVERAL, RULE)
+    told = [text for text in comments(encode_report(study_of(encoded), SEVERAL)) if "disagree" in text]
+    assert told == ["Image 1: the classifiers disagree (msk_a abnormal, msk_c normal)."]
+    agreed = encode_segmentation(segmentation(1, "doubt", opinions=opinions[:1] * 2), SEVERAL, RULE)
+    assert not [text for text in comments(encode_report(study_of(agreed), SEVERAL)) if "disagree" in text]
 
 
 def test_evidence_is_complete():

@@ -82,7 +82,7 @@ def test_the_papers_box_is_fixed_and_moved_inside():
 
 
 def test_the_papers_box_of_a_smaller_image_is_the_image():
-    small = classification(np.ones((1, 2, 2), np.float32), rows=32, columns=32)
+    small = classification(np.array([[[1, 1], [1, 2]]], np.float32), rows=32, columns=32)
     assert localize(small, BRIGHTEST).boxes == (PixelBox(0, 0, 32, 32),)
 
 
@@ -100,6 +100,32 @@ def test_a_large_image_gets_boxes_in_its_own_pixels():
     (box,) = localize(classification(geometry=geometry), COMPONENTS).boxes
     assert box.left == pytest.approx(32 * 30, abs=8 * 30)
     assert box.bottom == pytest.approx(80 * 30, abs=8 * 30)
+
+
+@pytest.mark.parametrize("rule", [COMPONENTS, BRIGHTEST])
+@pytest.mark.parametrize("bias", [0.0, None])
+@pytest.mark.parametrize("value", [-3.0, 0.0, 3.0, 30.0])
+def test_a_map_that_is_the_same_everywhere_has_no_box(rule, bias, value):
+    record = classification(np.full((1, 10, 8), value, np.float32), feature_bias=bias)
+    found = localize(record, rule)
+    assert found.boxes == found.scores == ()
+    assert np.ptp(found.heatmap) < 1e-6
+
+
+@pytest.mark.parametrize("rule", [COMPONENTS, BRIGHTEST])
+def test_a_map_without_scale_and_without_activation_is_zero(rule):
+    features = np.linspace(-5, 0, 80, dtype=np.float32).reshape(1, 10, 8)
+    found = localize(classification(features, feature_bias=None), rule)
+    assert not found.heatmap.any()
+    assert found.boxes == ()
+
+
+def test_a_single_cell_covers_the_image():
+    geometry = PixelGeometry(160, 128, whole_image(160, 128), 160, 128)
+    record = classification(np.ones((1, 1, 1), np.float32), stride=160, geometry=geometry)
+    found = localize(record, COMPONENTS)
+    assert found.heatmap.shape == (160, 128)
+    assert found.boxes == ()
 
 
 def test_a_map_without_scale_has_a_maximum_of_one():

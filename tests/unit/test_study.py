@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from operators.errors import DeclinedReason, UnsupportedImageError
-from operators.records import ExcludedImage, OperatingPoints
+from operators.records import ExcludedImage, OperatingPoints, Opinion
 from operators.study import Study, summarise_study
 from tests.phantoms import classification, source_image
 
@@ -67,3 +67,17 @@ def test_arrays_of_records_are_read_only():
 def test_excluded_images_know_their_source():
     source = source_image()
     assert ExcludedImage(source, "failed", "internal_error", "").source is source
+
+
+DISPUTED = (Opinion("msk_a", 3.0, 0.95, "abnormal"), Opinion("msk_b", -3.0, 0.05, "normal"))
+
+
+@pytest.mark.parametrize("mean", [0.1, 0.5, 0.9])
+def test_a_study_whose_only_view_is_disputed_is_in_doubt(mean):
+    view = classification(state="doubt", probability=mean, opinions=DISPUTED)
+    assert summarise_study([view], [], POINTS).state == "doubt"
+
+
+def test_an_abnormal_view_makes_a_study_abnormal_beside_a_disputed_one():
+    views = [classification(probability=0.99), classification(state="doubt", probability=0.7, opinions=DISPUTED)]
+    assert summarise_study(views, [], POINTS).state == "abnormal"
