@@ -1,0 +1,117 @@
+"""A folder, one image or a CSV -> the images that a bundle's inference takes, each with a safe name for its results."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from operators.geometry import PixelBox
+from operators.records import SourceFile
+from operators.studies import list_files
+
+BOXES = "boxes_xyxy"
+MOST_BOXES = 255  # labels of a uint8 image
+LONGEST_NAME = 120
+SUFFIX = re.compile(r"\.(png|jpe?g|dcm|dicom|nii|nii\.gz)$", re.IGNORECASE)
+UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+
+Listed: TypeAlias = tuple[SourceFile, tuple[PixelBox, ...]]
+
+
+def list_images(dataset_dir: str, output_dir: str, prompted: bool = False) -> list[dict[str, Any]]:
+    """Return one item per image: its ``file``, its ``number`` from 1, a safe and unique ``name``, its ``boxes``.
+
+    Parameters
+    ----------
+    dataset_dir
+        A folder, of which every file is taken, subfolders too; one file; or a CSV with a column ``file``, relative to
+        the CSV. Other columns are ignored.
+    output_dir
+        Left out where it lies in the folder.
+    prompted
+        The CSV must also have a column ``boxes_xyxy``: a JSON list of [left, top, right, bottom], pixels.
+
+    Raises
+    ------
+    SystemExit
+        If there is nothing to read or the CSV cannot be used; the text names file, row and remedy. MONAI wraps any
+        other exception of a configuration in a long traceback.
+    """
+    source, output = Path(str(dataset_dir)), Path(str(output_dir))
+    if not source.exists():
+        raise SystemExit(f"{source}: no such file or folder; check --dataset_dir")
+    if source.resolve() == output.resolve():
+        raise SystemExit(f"{output}: the output folder is the input folder; name another with --output_dir")
+    if source.suffix.lower() == ".csv":
+        listed = list(_read_csv(source, prompted))
+    elif prompted:
+        raise SystemExit(f"{source}: this bundle needs boxes; give --dataset_dir a CSV with columns file and {BOXES}")
+    else:
+        listed = [(file, ()) for file in list_files(source.resolve(), left_out=output.resolve())]
+    if not listed:
+        raise SystemExit(f"{source}: names no image; check --dataset_dir")
+    names = safe_names(file.name for file, _ in listed)
+    return [
+        {"file": file, "number": number, "name": name, "boxes": boxes}
+        for number, ((file, boxes), name) in enumerate(zip(listed, names, strict=True), start=1)
+    ]
+
+
+def _read_csv(path: Path, prompted: bool) -> Iterator[Listed]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            columns = set(reader.fieldnames or ())
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SystemExit(f"{path}: not a readable CSV file ({type(error).__name__}); write it as UTF-8") from error
+    missing = {"file", BOXES if prompted else "file"} - columns
+    if missing:
+        why = f"; this bundle outlines what the boxes of {BOXES} hold" if BOXES in missing else ""
+        raise SystemExit(f"{path}: column {', '.join(sorted(missing))} is missing; add it to the header line{why}")
+    for number, row in rows:
+        where = f"{path}, row {number}"
+        if not row["file"]:
+            raise SystemExit(f"{where}: file is empty; name an image or remove the row")
+        boxes = read_boxes(row[BOXES] or "[]", where) if prompted else ()
+        yield SourceFile(path.parent / row["file"], row["file"]), boxes
+
+
+def read_boxes(text: str, where: str) -> tuple[PixelBox, ...]:
+    """Return the smallest pixel boxes that hold the boxes of a CSV's cell.
+
+    Raises
+    ------
+    SystemExit
+        If the cell is no list of boxes; the text begins with ``where``.
+    """
+    try:
+        boxes = tuple(
+            PixelBox(math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))
+            for left, top, right, bottom in json.loads(text)
+        )
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SystemExit(f"{where}: {BOXES} is no JSON list of [left, top, right, bottom]; correct it") from error
+    if len(boxes) > MOST_BOXES:
+        raise SystemExit(f"{where}: {len(boxes)} boxes; the most is {MOST_BOXES}, make two rows of it")
+    return boxes
+
+
+def safe_names(names: Iterable[str]) -> list[str]:
+    """Return names for output files, of letters, digits, - and _ only; no two are the same, whatever their case."""
+    taken: set[str] = set()
+    safe = []
+    for name in names:
+        base = UNSAFE.sub("-", SUFFIX.sub("", name)).strip("-")[-LONGEST_NAME:] or "image"
+        candidate, count = base, 1
+        while candidate.lower() in taken:
+            count += 1
+            candidate = f"{base}_{count}"
+        taken.add(candidate.lower())
+        safe.append(candidate)
+    return safe

@@ -1,0 +1,148 @@
+"""What the evaluator of a bundle's ``inference.json`` computes of each image file: by the application's own functions.
+
+So probability, state, heat map and mask are the application's. An image that is declined or fails becomes an
+``ExcludedImage``, which ``prediction_writer`` lists; the run goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from monai.inferers.inferer import Inferer
+from numpy.typing import NDArray
+from segment_anything.modeling import Sam
+from torch import Tensor, nn
+
+from operators.bundle import load_classifier, load_segmenter
+from operators.classification import classify
+from operators.errors import BundleError, FailedReason, InvalidDicomError
+from operators.geometry import PixelBox, PixelGeometry
+from operators.image_file import ImageFile
+from operators.localization import activation_map
+from operators.records import Bundle, Classification, ExcludedImage, Localization, SourceImage
+from operators.segmentation import PromptRule, encode, outline, window_of
+from operators.study import Study
+
+
+def open_classifier(bundle_root: str) -> Bundle:
+    """Load a bundle that classifies; SystemExit says in one line why it cannot be used."""
+    try:
+        return load_classifier(Path(bundle_root))
+    except BundleError as error:
+        raise SystemExit(str(error)) from error
+
+
+def open_segmenter(bundle_root: str, checkpoint: str | None = None) -> Bundle:
+    """Load a bundle that outlines, or a published checkpoint in its place; SystemExit as above."""
+    try:
+        return load_segmenter(Path(bundle_root), checkpoint)
+    except BundleError as error:
+        raise SystemExit(str(error)) from error
+
+
+class ClassificationInferer(Inferer):
+    """Classify an image that was read."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+
+    def __call__(
+        self, inputs: ImageFile | ExcludedImage, network: nn.Module, *args: Any, **kwargs: Any
+    ) -> Classification | ExcludedImage:
+        """Return the classification by ``network``."""
+        bundle = dataclasses.replace(self.bundle, network=network)
+        return Study(None, (inputs,)).map(lambda image: classify(image.radiograph, bundle)).images[0]
+
+
+class AddHeatMap:
+    """Postprocessing: make of ``pred``, a classification, a localization without boxes."""
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return new data."""
+        return {**data, "pred": Study(None, (data["pred"],)).map(add_heat_map).images[0]}
+
+
+def add_heat_map(classification: Classification) -> Localization:
+    """Return a classification with its heat map on the original pixels, as ``localization.localize`` draws it."""
+    cells = activation_map(classification)
+    heatmap = classification.geometry.map_to_original(cells, classification.feature_stride)
+    return Localization(classification, heatmap, (), ())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlines:
+    """What SAM outlined in an image: ``masks`` (rows, columns) bool, ``predicted_iou`` [0, 1], one per box."""
+
+    image: ImageFile
+    boxes: tuple[PixelBox, ...]
+    masks: tuple[NDArray[np.bool_], ...]
+    predicted_iou: tuple[float, ...]
+
+    @property
+    def source(self) -> SourceImage:
+        """The image that it is about."""
+        return self.image.source
+
+
+class PromptedInferer(Inferer):
+    """Outline what the boxes of an image that was read hold."""
+
+    def __init__(self, bundle: Bundle, rule: PromptRule) -> None:
+        self.bundle = bundle
+        self.rule = rule
+
+    def __call__(
+        self, inputs: ImageFile | ExcludedImage, network: nn.Module, *args: Any, **kwargs: Any
+    ) -> Outlines | ExcludedImage:
+        """Return the outlines by ``network`` of ``args[0]``, the boxes."""
+        bundle = dataclasses.replace(self.bundle, network=network)
+        return Study(None, (inputs,)).map(lambda image: outline_boxes(image, args[0], bundle, self.rule)).images[0]
+
+
+def outline_boxes(image: ImageFile, boxes: Sequence[PixelBox], bundle: Bundle, rule: PromptRule) -> Outlines:
+    """Outline the finding of every box, as ``segmentation.segment`` does; what of a box lies outside is cut off.
+
+    Raises
+    ------
+    InvalidDicomError
+        If a box lies wholly outside the image.
+    """
+    pixels = image.radiograph.pixels
+    rows, columns = pixels.shape
+    encoded: dict[PixelBox, tuple[Tensor, PixelGeometry]] = {}
+    network = cast("Sam", bundle.network)  # open_segmenter has seen to it
+    inside, masks, scores = [], [], []
+    for number, box in enumerate(boxes, start=1):
+        if box.left >= columns or box.top >= rows or min(box.right, box.bottom) <= 0:
+            detail = f"box {number} lies outside the {columns} x {rows} pixels; correct boxes_xyxy"
+            raise InvalidDicomError(FailedReason.HEADER_INVALID, detail)
+        prompt = PixelBox(max(box.left, 0), max(box.top, 0), min(box.right, columns), min(box.bottom, rows))
+        window = window_of(prompt, pixels.shape, rule)
+        if window not in encoded:
+            encoded[window] = encode(pixels, window, bundle)
+        mask, score = outline(prompt, *encoded[window], network)
+        inside.append(prompt)
+        masks.append(mask)
+        scores.append(score)
+    return Outlines(image, tuple(inside), tuple(masks), tuple(scores))
+
+
+class AddLabels:
+    """Postprocessing: add ``labels`` to ``pred``, the outlines: n where the n-th box's mask lies, 0 elsewhere."""
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return new data."""
+        return {**data, "labels": None if isinstance(data["pred"], ExcludedImage) else label_map(data["pred"])}
+
+
+def label_map(outlines: Outlines) -> NDArray[np.uint8]:
+    """Return (rows, columns) uint8 labels 1 to n; a pixel of several masks keeps the label of the first."""
+    labels = np.zeros(outlines.image.radiograph.pixels.shape, np.uint8)
+    for number, mask in enumerate(outlines.masks, start=1):
+        labels[mask & (labels == 0)] = number
+    return labels
