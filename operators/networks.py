@@ -13,28 +13,28 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-def _merge_top_down(stages: Sequence[Tensor], lateral: nn.ModuleList) -> Tensor:
-    """Add an encoder's stages, from the coarsest to the finest, each through its 1x1 convolution."""
-    merged: Tensor = lateral[-1](stages[-1])
-    for convolution, stage in zip(list(lateral)[-2::-1], stages[-2::-1], strict=True):
-        merged = convolution(stage) + functional.interpolate(merged, size=stage.shape[-2:], mode="nearest")
+def _merge_top_down(stages: list[Tensor]) -> Tensor:
+    """Add stages of the same number of channels, from the coarsest, the last, to the finest, the first."""
+    merged = stages[-1]
+    for finer in stages[-2::-1]:
+        merged = finer + functional.interpolate(merged, size=finer.shape[-2:], mode="nearest")
     return merged
 
 
 class MapClassifier(nn.Module):
     """Classify an image by pooling a linear map of its last features.
 
-    The encoder's stages are merged from the coarsest to the finest (feature pyramid), a 1x1 convolution
-    with one output turns the merged features into a map of logits, and a soft maximum over the map is the
-    image's logit. Because the last layer is linear, ``features`` x ``feature_weights`` IS the class
-    activation map; nothing has to be propagated back to get it.
+    A 1x1 convolution with one output turns the features into a map of logits, and a soft maximum over the map is the
+    image's logit. Because the last layer is linear, ``features`` x ``feature_weights`` IS the class activation map;
+    nothing has to be propagated back to get it.
 
     Parameters
     ----------
     encoder
         A timm model built with ``features_only=True``: (batch, channels, height, width) -> list of stages.
     feature_channels
-        Channels of the merged features.
+        The stages are merged from the coarsest to the finest (feature pyramid) to this many channels; None: the last
+        stage alone is what is pooled, and nothing is added to the encoder but the linear map.
     sharpness
         ``r`` of the pooling ``log(sum(exp(r * map))) / r``: the larger, the closer to the maximum. Sum, not mean:
         a finding counts the same in a small and in a large image.
@@ -47,30 +47,42 @@ class MapClassifier(nn.Module):
     """
 
     def __init__(
-        self, encoder: nn.Module, feature_channels: int = 128, sharpness: float = 2.0, prior: float = 0.01
+        self, encoder: nn.Module, feature_channels: int | None = 128, sharpness: float = 2.0, prior: float = 0.01
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.sharpness = sharpness
         stages: Sequence[int] = encoder.feature_info.channels()  # type: ignore[operator, union-attr]
-        self.lateral = nn.ModuleList(nn.Conv2d(channels, feature_channels, 1) for channels in stages)
-        self.merge = nn.Sequential(
-            nn.Conv2d(feature_channels, feature_channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(feature_channels),
-            nn.ReLU(inplace=True),
-        )
-        self.classifier = nn.Conv2d(feature_channels, 1, 1)
+        self.lateral = nn.ModuleList()
+        self.merge: nn.Module = nn.Identity()
+        if feature_channels is not None:
+            self.lateral.extend(nn.Conv2d(channels, feature_channels, 1) for channels in stages)
+            self.merge = nn.Sequential(
+                nn.Conv2d(feature_channels, feature_channels, 3, padding=1, bias=False),
+                nn.BatchNorm2d(feature_channels),
+                nn.ReLU(inplace=True),
+            )
+        self.classifier = nn.Conv2d(stages[-1] if feature_channels is None else feature_channels, 1, 1)
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.constant_(self.classifier.bias, float(torch.logit(torch.tensor(prior))))  # type: ignore[arg-type]
 
+    @torch.jit.export
     def forward_features(self, image: Tensor) -> Tensor:
-        """Return the last features, (batch, feature_channels, height / s, width / s), s = the finest stage's stride."""
-        return self.merge(_merge_top_down(self.encoder(image), self.lateral))  # type: ignore[no-any-return]
+        """Return the last features, (batch, channels, height / s, width / s), s = the finest stage's stride."""
+        stages: list[Tensor] = self.encoder(image)
+        if len(self.lateral) == 0:
+            return self.merge(stages[-1])  # type: ignore[no-any-return]
+        projected: list[Tensor] = []
+        for index, convolution in enumerate(self.lateral):  # TorchScript takes no comprehension here
+            projected.append(convolution(stages[index]))
+        return self.merge(_merge_top_down(projected))  # type: ignore[no-any-return]
 
+    @torch.jit.export
     def forward_map(self, features: Tensor) -> Tensor:
         """Return the map of logits, (batch, 1, height / s, width / s), of ``forward_features``."""
         return self.classifier(features)  # type: ignore[no-any-return]
 
+    @torch.jit.export
     def forward_head(self, features: Tensor) -> Tensor:
         """Return the logit of "abnormal", (batch, 1), of ``forward_features``."""
         return self.pool(self.forward_map(features))
@@ -79,6 +91,7 @@ class MapClassifier(nn.Module):
         """Return the image's logit, (batch, 1), of the map of logits."""
         return torch.logsumexp(logit_map.flatten(2).float() * self.sharpness, dim=2) / self.sharpness
 
+    @torch.jit.ignore  # type: ignore[untyped-decorator]
     def get_classifier(self) -> nn.Module:
         """Return the last, linear layer (timm's name for it)."""
         return self.classifier
@@ -113,7 +126,9 @@ class PyramidImageEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return embeddings (batch, embed_dim, img_size / s, img_size / s) of images (batch, 3, img_size, img_size)."""
-        return self.neck(_merge_top_down(self.encoder(image), self.lateral))  # type: ignore[no-any-return]
+        stages = self.encoder(image)
+        projected = [convolution(stage) for convolution, stage in zip(self.lateral, stages, strict=True)]
+        return self.neck(_merge_top_down(projected))  # type: ignore[no-any-return]
 
 
 class TinyViTImageEncoder(nn.Module):

@@ -11,7 +11,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("monai_app", "operators", "training")
-BASE = {"codes", "errors", "geometry", "networks", "provenance", "records", "study"}  # what plain stages may use
+BASE = {
+    "baselines",
+    "codes",
+    "errors",
+    "geometry",
+    "networks",
+    "provenance",
+    "records",
+    "study",
+}  # what plain stages may use
 PLAIN = {
     "classification",
     "dicom_seg",
@@ -26,6 +35,9 @@ PLAIN = {
     "studies",
 }
 EDGES = {"bundle", "codecs", "decoding", "dicom_file", "stage_operator"}  # files, bytes and Holoscan
+# What ``inference.json`` names beside the application's stages: image files in, NIfTI out, by nibabel and ignite. A
+# package of the application holds neither, so nothing of the application may import these modules.
+INFERENCE = {"image_file", "image_grid", "image_list", "prediction", "prediction_writer"}
 # A plain module may build on these plain modules; the arrows run one way.
 BUILDS_ON = {
     "dicom_seg": {"dicom_source"},
@@ -60,7 +72,7 @@ def own(path: Path, package: str) -> set[str]:
 def test_every_operator_module_has_a_place():
     names = {path.stem for path in (ROOT / "operators").glob("*.py")} - {"__init__"}
     operators = {name for name in names if name.endswith("_operator")}
-    assert names == BASE | PLAIN | EDGES | operators
+    assert names == BASE | PLAIN | EDGES | INFERENCE | operators
     twins = {name.removesuffix("_operator") for name in operators} - {"stage", "result"}
     assert twins <= PLAIN
 
@@ -73,10 +85,18 @@ def test_a_plain_module_builds_on_the_base_only(name):
 
 
 def test_the_base_has_no_way_back():
-    order = ["errors", "codes", "geometry", "networks", "records", "study", "provenance"]
+    order = ["errors", "codes", "geometry", "networks", "baselines", "records", "study", "provenance"]
     for name in BASE:
         allowed = set(order[: order.index(name)])
         assert own(ROOT / "operators" / f"{name}.py", "operators") <= allowed, name
+
+
+def test_the_application_runs_without_what_only_inference_needs():
+    for name, path in modules():
+        package, module = name.split(".")
+        if package == "monai_app" or (package == "operators" and module not in INFERENCE):
+            assert not own(path, "operators") & INFERENCE, name
+            assert not {"ignite", "nibabel"} & {imported.split(".")[0] for imported in imports(path)}, name
 
 
 def test_only_adapters_meet_holoscan():

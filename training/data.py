@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from monai.transforms import Randomizable
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
-from torch.utils.data import WeightedRandomSampler
 
 from training.losses import MapTarget
 from training.manifest import ImageRecord
@@ -82,17 +81,6 @@ class RandSideMarker(Randomizable):
         mark = torch.from_numpy(stamp[: place.shape[0], : place.shape[1]].copy()) > 0.5
         place[mark] = float(image.max())
         return {**item, "image": image}
-
-
-def balanced_sampler(
-    records: Sequence[ImageRecord], count: int, abnormal_share: float, seed: int
-) -> WeightedRandomSampler:
-    """Draw ``count`` images per epoch, ``abnormal_share`` of them abnormal."""
-    labels = np.array([record.label for record in records])
-    share = np.where(
-        labels == 1, abnormal_share / max(1, labels.sum()), (1 - abnormal_share) / max(1, (labels == 0).sum())
-    )
-    return WeightedRandomSampler(share.tolist(), count, generator=torch.Generator().manual_seed(seed))
 
 
 def prepare_map_batch(

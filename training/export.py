@@ -1,19 +1,25 @@
 """A checkpoint -> the weights that a bundle ships: int8 or fp16 safetensors, checked and listed in SHA256SUMS.
 
-``python -m training.export bundles/msk_resnet50 runs/msk_resnet50/best.pt --storage int8``
+``python -m training.export bundles/msk_resnet50 runs/msk_resnet50/best.pt --storage int8``; with ``--output FOLDER``
+into a copy of the bundle, with ``--config paper`` into a copy that computes what ``configs/paper.json`` says; with
+``--torchscript FILE`` or ``--onnx FILE`` for engines that know no MONAI.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from operators.bundle import CHECKSUMS, SCALE, WEIGHTS, read_config, read_weights, sha256
+from operators.bundle import CHECKSUMS, SCALE, WEIGHTS, load_bundle, read_config, read_weights, sha256
+from operators.errors import BundleError
 
 LISTED = (WEIGHTS, "configs/inference.json", "configs/metadata.json")
 NOT_LISTED = ("train", "evaluate", "multi_gpu")  # they change how a bundle is made, not what it computes
@@ -72,6 +78,54 @@ def write_checksums(bundle_root: Path) -> None:
     (bundle_root / CHECKSUMS).write_text("".join(lines), "utf-8")
 
 
+def copy_bundle(bundle_root: Path, output: Path, config: str | None) -> None:
+    """Copy a bundle without its weights; ``configs/<config>.json`` is merged into the copy's ``inference.json``.
+
+    Raises
+    ------
+    ValueError
+        If the output exists or the bundle has no such configuration.
+    """
+    if output.exists():
+        raise ValueError(f"{output} exists; name a new folder")
+    overlay = bundle_root / "configs" / f"{config}.json"
+    if config is not None and not overlay.is_file():
+        raise ValueError(f"{overlay} does not exist; a configuration of this bundle is wanted")
+    shutil.copytree(bundle_root, output, ignore=shutil.ignore_patterns("model.safetensors", CHECKSUMS))
+    for name in ("inference", "train"):
+        file = output / "configs" / f"{name}.json"
+        merged = json.loads(file.read_text("utf-8"))
+        if name == "inference" and config is not None:
+            merged |= json.loads(overlay.read_text("utf-8"))
+        file.write_text(json.dumps(merged | {"bundle_root": str(output)}, indent=4) + "\n", "utf-8")
+
+
+def write_engine(bundle_root: Path, torchscript: Path | None, onnx: Path | None) -> None:
+    """Write a bundle's network, (batch, channels, height, width) -> logit (batch, 1), as TorchScript or as ONNX."""
+    if torchscript is None and onnx is None:
+        return
+    bundle = load_bundle(bundle_root)
+    image = bundle.preprocess(np.zeros((96, 64), np.float32))[None].as_subclass(torch.Tensor)
+    for file in (torchscript, onnx):
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+    if torchscript is not None:
+        torch.jit.script(bundle.network).save(str(torchscript))  # type: ignore[no-untyped-call]
+    if onnx is not None:
+        sizes = bundle.metadata["network_data_format"]["inputs"]["image"]["spatial_shape"]
+        free = {0: "batch"} | {axis + 2: f"side_{axis}" for axis, size in enumerate(sizes) if isinstance(size, str)}
+        torch.onnx.export(
+            bundle.network,
+            (image,),
+            str(onnx),
+            input_names=["image"],
+            output_names=["pred"],
+            dynamic_axes={"image": free, "pred": {0: "batch"}},
+            opset_version=17,
+            dynamo=False,
+        )
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write the weights of a bundle, or with no checkpoint only its checksums."""
     parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__)
@@ -79,10 +133,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("checkpoint", type=Path, nargs="?", help="a training checkpoint; none: checksums only")
     parser.add_argument("--storage", choices=["fp16", "int8"], default="fp16")
     parser.add_argument("--key", default="network", help="name of the network in the checkpoint")
+    parser.add_argument("--output", type=Path, help="write a copy of the bundle here and leave the bundle alone")
+    parser.add_argument("--config", help="with --output: an overlay of inference.json, such as paper")
+    parser.add_argument("--torchscript", type=Path, help="write the network as TorchScript")
+    parser.add_argument("--onnx", type=Path, help="write the network as ONNX")
     options = parser.parse_args(arguments)
-    if options.checkpoint is not None:
-        write_weights(options.bundle, options.checkpoint, options.storage, options.key)
-    write_checksums(options.bundle)
+    bundle = options.output or options.bundle
+    try:
+        if options.output is not None:
+            copy_bundle(options.bundle, options.output, options.config)
+        if options.checkpoint is not None:
+            write_weights(bundle, options.checkpoint, options.storage, options.key)
+        write_checksums(bundle)
+        write_engine(bundle, options.torchscript, options.onnx)
+    except (OSError, RuntimeError, ValueError, BundleError) as error:
+        raise SystemExit(f"error: {str(error).splitlines()[0]}") from error
     return 0
 
 

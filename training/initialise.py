@@ -2,44 +2,114 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 from ignite.engine import Engine, Events
-from monai.handlers import CheckpointLoader, CheckpointSaver
+from monai.handlers import CheckpointLoader, CheckpointSaver, MLFlowHandler
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from operators.bundle import load_classifier
+from training.distillation import WithTeacher
+from training.losses import WithMap
+from training.processes import is_first
 
 logger = logging.getLogger(__name__)
 
 BEST = "best.pt"
 
 
-def load_encoder(encoder: nn.Module, path: str | Path) -> None:
-    """Load ImageNet weights into a timm ``features_only`` encoder; a colour stem is summed to a grey one.
+def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
+    """Return the float32 tensors of a checkpoint, safetensors or PyTorch.
 
     Raises
     ------
     FileNotFoundError
         If the file is absent.
-    ValueError
-        If the file lacks weights of the encoder.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such checkpoint; pass --initial_weights FILE")
+        raise FileNotFoundError(f"{path}: no such checkpoint; pass --initial_weights FILE, or imagenet to download")
     stored = load_file(path) if Path(path).suffix == ".safetensors" else torch.load(path, weights_only=True)
-    weights = {key: value.float() for key, value in stored.items()}
+    return {key: value.float() for key, value in stored.items()}
+
+
+def download_imagenet(encoder: nn.Module) -> dict[str, Tensor]:
+    """Return timm's ImageNet weights of an encoder's architecture, from its hub or its local cache.
+
+    Raises
+    ------
+    ConnectionError
+        If the hub cannot be reached and the cache does not hold them.
+    """
+    name: str = encoder.pretrained_cfg["architecture"]  # type: ignore[assignment, index]
+    try:
+        model = timm.create_model(name, pretrained=True, num_classes=0)
+    except (OSError, RuntimeError) as error:
+        raise ConnectionError(
+            f"ImageNet weights of {name} cannot be downloaded ({type(error).__name__}); "
+            "pass --initial_weights FILE with a local checkpoint, or null to start from random weights"
+        ) from error
+    return {key: value.float() for key, value in model.state_dict().items()}
+
+
+def load_encoder(encoder: nn.Module, source: str | Path) -> None:
+    """Load ImageNet weights into a timm model; a colour stem is summed to a grey one, a head is left alone.
+
+    Parameters
+    ----------
+    source
+        ``imagenet``: timm's hub; else a checkpoint of timm's model of that name.
+
+    Raises
+    ------
+    FileNotFoundError, ConnectionError
+        If there is no such file, no such download.
+    ValueError
+        If the weights lack tensors of the encoder, or are of another architecture.
+    """
+    given = download_imagenet(encoder) if str(source) == "imagenet" else read_checkpoint(source)
     own = encoder.state_dict()
-    for key, value in weights.items():
-        if key in own and value.ndim == 4 and value.shape[1] == 3 and own[key].shape[1] == 1:
-            weights[key] = value.sum(dim=1, keepdim=True)
-    missing, _ = encoder.load_state_dict(weights, strict=False)
-    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    weights = {}
+    for key, tensor in own.items():
+        value = given.get(key, given.get(key.replace("_", ".", 1)))  # timm flattens a name for features_only
+        if value is None:
+            continue
+        if value.ndim == 4 and value.shape[1] == 3 and tensor.shape[1] == 1:
+            value = value.sum(dim=1, keepdim=True)
+        if value.shape == tensor.shape:
+            weights[key] = value
+    head = dict(encoder.pretrained_cfg).get("classifier", "")  # type: ignore[arg-type]
+    missing = [key for key in own if key not in weights and not key.endswith("num_batches_tracked")]
+    missing = [key for key in missing if not key.startswith(str(head))] if head else missing
     if missing:
-        raise ValueError(f"{path}: lacks {len(missing)} tensors of the encoder, first {missing[0]}")
+        raise ValueError(f"{source}: lacks {len(missing)} tensors of the encoder, first {missing[0]}; another network?")
+    encoder.load_state_dict(weights, strict=False)
+
+
+def start(network: nn.Module, source: str | Path, batches: Iterable[Tensor]) -> None:
+    """Give a classifier's encoder ImageNet weights, and folded batch norm the statistics of radiographs."""
+    encoder: nn.Module = getattr(network, "encoder", network)
+    load_encoder(encoder, source)
+    folded = [layer for layer in encoder.modules() if isinstance(layer, nn.BatchNorm2d) and _is_identity(layer)]
+    if folded:
+        unfold_batch_norm(network, batches)
+
+
+def _is_identity(layer: nn.BatchNorm2d) -> bool:
+    return layer.running_mean is not None and not bool(layer.running_mean.any())
+
+
+def student(network: nn.Module, teacher: str | Path | None) -> nn.Module:
+    """Return a map classifier as it is trained: alone, or beside the classifier of a bundle that teaches it."""
+    if teacher is None:
+        return WithMap(network)  # type: ignore[arg-type]
+    return WithTeacher(network, load_classifier(Path(teacher)).network)  # type: ignore[arg-type]
 
 
 def load_network(networks: Iterable[nn.Module], path: str | Path) -> None:
@@ -49,14 +119,19 @@ def load_network(networks: Iterable[nn.Module], path: str | Path) -> None:
     ------
     FileNotFoundError
         If the file is absent.
-    RuntimeError
+    ValueError
         If it is a checkpoint of another network.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint; pass --initial_checkpoint FILE")
     state = torch.load(path, map_location="cpu", weights_only=True)
     for network in networks:
-        network.load_state_dict(state.get("network", state), strict=True)
+        try:
+            network.load_state_dict(state.get("network", state), strict=True)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{path}: a checkpoint of another network than {type(network).__name__}; pass one of this bundle's"
+            ) from error
 
 
 def resume(
@@ -68,12 +143,48 @@ def resume(
     """
     saved = {**saved, "trainer": trainer}
     folder = Path(output_dir)
-    CheckpointSaver(save_dir=str(folder), save_dict=saved, save_interval=interval, n_saved=1).attach(trainer)
+    if is_first():
+        CheckpointSaver(save_dir=str(folder), save_dict=saved, save_interval=interval, n_saved=1).attach(trainer)
     checkpoints = sorted(folder.glob("checkpoint_epoch=*.pt"), key=lambda file: int(file.stem.partition("=")[2]))
     if checkpoints:
+        _check_length(checkpoints[-1], saved)
         logger.info("going on from %s", checkpoints[-1].name)
         CheckpointLoader(str(checkpoints[-1]), saved, map_location="cpu").attach(trainer)
         CheckpointLoader(str(folder / BEST), {"checkpointer": best}, map_location="cpu").attach(trainer)
+
+
+def _check_length(checkpoint: Path, saved: dict[str, Any]) -> None:
+    begun = torch.load(checkpoint, map_location="cpu", weights_only=True).get("scheduler", {}).get("total_steps")
+    wanted = getattr(saved.get("scheduler"), "total_steps", None)
+    if begun != wanted:
+        raise SystemExit(
+            f"error: {checkpoint} belongs to a training of {begun} steps, not of {wanted}; "
+            "give the same --epochs, --images_per_epoch and --batch_size, or another --output_dir"
+        )
+
+
+def log_to_mlflow(trainer: Engine, evaluator: Engine, tracking_uri: str, output_dir: str | Path) -> None:
+    """Log a training's loss and its validation to MLflow, for example ``sqlite:///runs/mlflow.db``.
+
+    Raises
+    ------
+    SystemExit
+        If MLflow is not installed.
+    """
+    try:
+        importlib.import_module("mlflow")
+    except ImportError as error:
+        raise SystemExit("error: --mlflow needs MLflow; install it: pip install mlflow") from error
+    name = Path(output_dir).name
+    MLFlowHandler(tracking_uri, experiment_name="osteomap", run_name=name, iteration_log=False).attach(evaluator)
+    MLFlowHandler(
+        tracking_uri,
+        experiment_name="osteomap",
+        run_name=name,
+        epoch_log=False,
+        output_transform=lambda output: output["loss"].item(),
+        tag_name="loss",
+    ).attach(trainer)
 
 
 class PlainNumbers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import torch
 from monai.losses.dice import DiceFocalLoss
@@ -13,10 +13,14 @@ from operators.networks import MapClassifier
 
 
 class MapPrediction(TypedDict):
-    """``logit`` (batch, 1) and ``map`` (batch, 1, height / s, width / s), both logits."""
+    """``logit`` (batch, 1) and ``map`` (batch, 1, height / s, width / s), both logits.
+
+    ``imitation``, a scalar: how far the student is from its teacher (``distillation``).
+    """
 
     logit: Tensor
     map: Tensor
+    imitation: NotRequired[Tensor]
 
 
 class MapTarget(TypedDict):
@@ -49,10 +53,19 @@ class MapGuidedLoss(nn.Module):
     ----------
     map_weight
         Weight of the map's terms; 0 trains from labels alone.
+    imitation_weight
+        Weight of a student's distance from its teacher, where it has one.
     """
 
-    def __init__(self, map_weight: float = 1.0, focal_weight: float = 10.0, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        map_weight: float = 1.0,
+        focal_weight: float = 10.0,
+        label_smoothing: float = 0.0,
+        imitation_weight: float = 1.0,
+    ) -> None:
         super().__init__()
+        self.imitation_weight = imitation_weight
         self.map_weight = map_weight
         self.label_smoothing = label_smoothing
         self.map_loss = DiceFocalLoss(sigmoid=True, batch=True, gamma=2.0, lambda_focal=focal_weight)
@@ -66,4 +79,19 @@ class MapGuidedLoss(nn.Module):
             height, width = prediction["map"].shape[-2:]
             mask = functional.adaptive_avg_pool2d(target["mask"][guided], (height, width))
             loss = loss + self.map_weight * self.map_loss(prediction["map"][guided], mask)
+        if "imitation" in prediction:
+            loss = loss + self.imitation_weight * prediction["imitation"]
         return loss
+
+
+class LabelLoss(nn.Module):
+    """Binary cross entropy of the label, for networks that have no map to guide."""
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def forward(self, logit: Tensor, target: MapTarget) -> Tensor:
+        """Return the loss, a scalar, of logits (batch, 1)."""
+        label = target["label"] * (1 - self.label_smoothing) + self.label_smoothing / 2
+        return functional.binary_cross_entropy_with_logits(logit.float(), label)

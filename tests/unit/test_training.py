@@ -13,22 +13,12 @@ from ignite.engine import Events
 from monai.engines import SupervisedTrainer
 from monai.handlers import CheckpointSaver
 from PIL import Image
-from sklearn.metrics import roc_auc_score
 
-from operators.geometry import PixelBox
 from operators.networks import MapClassifier, PyramidImageEncoder, build_sam
-from training.data import RandSideMarker, balanced_sampler, items, parameter_groups, prepare_map_batch, read_pixels
+from training.data import RandSideMarker, items, parameter_groups, prepare_map_batch, read_pixels
 from training.initialise import BEST, PlainNumbers, load_encoder, load_network, resume, unfold_batch_norm
 from training.losses import MapGuidedLoss, WithMap
 from training.manifest import ManifestError, read_manifest
-from training.metrics import (
-    bootstrap_interval,
-    dice,
-    fit_operating_points,
-    fit_temperature,
-    intersection_over_union,
-    match_boxes,
-)
 from training.phantoms import FINDINGS, draw_phantom, mask_box
 from training.phantoms import main as write_phantoms
 from training.prompts import BoxPromptedSam, CutFinding, PromptedMaskLoss, PromptWithBox, findings
@@ -127,13 +117,6 @@ def test_pictures_are_read_in_their_own_depth(tmp_path):
     Image.fromarray(eight.astype(np.uint16) * 257).save(tmp_path / "16.png")
     assert read_pixels(str(tmp_path / "8.png")) == pytest.approx(eight / 255)
     assert read_pixels(str(tmp_path / "16.png")) == pytest.approx(eight / 255)
-
-
-def test_the_sampler_balances_the_classes(phantoms):
-    records = [record for record in read_manifest(phantoms) if record.label == 0] + read_manifest(phantoms, "val")[-1:]
-    drawn = list(balanced_sampler(records, 2000, 0.5, seed=1))
-    assert np.mean([records[index].label for index in drawn]) == pytest.approx(0.5, abs=0.05)
-    assert drawn == list(balanced_sampler(records, 2000, 0.5, seed=1))
 
 
 def test_a_side_marker_is_burnt_in_at_random():
@@ -266,52 +249,6 @@ def test_a_batch_of_prompts_gives_a_mask_each():
     output = BoxPromptedSam(sam)(torch.rand(2, 3, 64, 64) * 255, boxes)
     assert output.shape == (2, 2, 64, 64)
     assert torch.isfinite(PromptedMaskLoss()(output, (torch.rand(2, 1, 64, 64) > 0.5).float()))
-
-
-# --- metrics
-
-
-def test_operating_points_keep_what_they_promise():
-    random = np.random.default_rng(0)
-    labels = (random.random(400) < 0.3).astype(float)
-    probabilities = np.clip(random.normal(0.35 + 0.3 * labels, 0.15), 0, 1)
-    points = fit_operating_points(probabilities, labels)
-    assert (probabilities[labels == 1] >= points.rule_out).mean() >= 0.95
-    assert (probabilities[labels == 0] < points.rule_in).mean() >= 0.95
-    assert points.rule_out <= points.rule_in
-
-
-def test_operating_points_of_a_perfect_model_meet():
-    points = fit_operating_points(np.array([0.1, 0.2, 0.8, 0.9]), np.array([0.0, 0, 1, 1]))
-    assert 0.2 < points.rule_out <= points.rule_in <= 0.8
-
-
-def test_the_temperature_undoes_a_scale():
-    random = np.random.default_rng(0)
-    logits = random.normal(0, 2, 5000)
-    labels = (random.random(5000) < 1 / (1 + np.exp(-logits))).astype(float)
-    assert fit_temperature(logits * 3, labels) == pytest.approx(3, rel=0.1)
-
-
-def test_the_bootstrap_resamples_patients():
-    labels = np.array([0.0, 1] * 50)
-    scores = labels + np.random.default_rng(0).normal(0, 1, 100)
-    groups = [str(index // 4) for index in range(100)]
-    low, high = bootstrap_interval(lambda i: float(roc_auc_score(labels[i], scores[i])), groups, resamples=200)
-    assert low < roc_auc_score(labels, scores) < high
-    assert bootstrap_interval(lambda i: float(len(i)), ["a"] * 100, resamples=20) == (100, 100)
-
-
-def test_overlaps():
-    a, b = PixelBox(0, 0, 10, 10), PixelBox(5, 0, 15, 10)
-    assert intersection_over_union(a, b) == pytest.approx(1 / 3)
-    assert intersection_over_union(a, PixelBox(20, 20, 30, 30)) == 0
-    assert match_boxes([a, a], [a, b], 0.3) == 2
-    assert match_boxes([a], [a, b], 0.3) == 1
-    assert match_boxes([], [a], 0.3) == 0
-    mask = np.zeros((4, 4), bool)
-    assert dice(mask, mask) == 1
-    assert dice(mask, ~mask) == 0
 
 
 def test_json_of_phantom_boxes(phantoms):
