@@ -64,18 +64,27 @@ class ScoreWriter:
 
     def _write(self, _: Engine) -> None:
         points = self.bundle.metadata["operating_points"]
-        probabilities = probabilities_of(np.array(self._logits), points["temperature"], points.get("bias", 0.0))
-        state = decisions_of(points, "image").points.state
-        scores = [
-            score_of(record, name, own, float(p), state(float(p)))
-            for record, name, own, p in zip(
-                self.records, names_of(self.records), self._logits, probabilities, strict=True
-            )
-        ]
-        split = "+".join(sorted({record.split for record in self.records}))
-        about = About(self.bundle.name, self.bundle.version, self.bundle.sha256, *data_of(self.dataset_dir), split)
-        evaluation = write_evaluation(scores, points, about, self.output_dir)
-        sys.stdout.write(as_markdown(evaluation_tables(evaluation)))
+        write_bundle_evaluation(self.bundle, points, self.records, self._logits, (self.dataset_dir, self.output_dir))
+
+
+def write_bundle_evaluation(
+    bundle: Bundle,
+    points: Mapping[str, Any],
+    records: Sequence[ImageRecord],
+    logits: Sequence[float],
+    folders: tuple[Path, Path],
+) -> None:
+    """Write what a bundle's logits come to by its ``operating_points``; ``folders``: of the data, of the output."""
+    probabilities = probabilities_of(np.array(logits), points["temperature"], points.get("bias", 0.0))
+    state = decisions_of(points, "image").points.state
+    scores = [
+        score_of(record, name, own, float(p), state(float(p)))
+        for record, name, own, p in zip(records, names_of(records), logits, probabilities, strict=True)
+    ]
+    split = "+".join(sorted({record.split for record in records}))
+    about = About(bundle.name, bundle.version, bundle.sha256, *data_of(folders[0]), split)
+    evaluation = write_evaluation(scores, points, about, folders[1])
+    sys.stdout.write(as_markdown(evaluation_tables(evaluation)))
 
 
 def data_of(dataset: Path) -> tuple[str, str | None]:

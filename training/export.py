@@ -28,17 +28,17 @@ NOT_LISTED = ("train", "evaluate", "multi_gpu")  # they change how a bundle is m
 def compress(weights: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
     """Return weights as they are stored.
 
-    ``fp16`` halves every floating-point tensor. ``int8`` stores matrices and convolutions as int8 with one float32
-    scale per output channel, so that value = integer x scale exactly, and the rest as float32.
+    ``fp16`` halves matrices and convolutions, ``int8`` stores them as int8 with one float32 scale per output channel,
+    so that value = integer x scale exactly. The rest, small and of a wide range (variances), stays float32.
     """
     stored: dict[str, Tensor] = {}
     for name, tensor in weights.items():
         if not tensor.is_floating_point():
             stored[name] = tensor.contiguous()
-        elif storage == "fp16":
-            stored[name] = tensor.half().contiguous()
         elif tensor.ndim < 2:
             stored[name] = tensor.float().contiguous()
+        elif storage == "fp16":
+            stored[name] = tensor.half().contiguous()
         else:
             flat = tensor.float().flatten(1)
             scale = (flat.abs().amax(dim=1) / 127).clamp_min(1e-12)

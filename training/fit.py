@@ -35,6 +35,7 @@ from training.calibration import (
 )
 from training.checks import or_exit, split_records
 from training.data import read_pixels
+from training.evaluate import write_bundle_evaluation
 from training.export import write_checksums
 from training.manifest import ImageRecord
 from training.metrics import match_boxes
@@ -149,11 +150,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--no-boxes", action="store_true", help="leave the rule for boxes as it is: the network has no usable map"
     )
     parser.add_argument("--parts", nargs="*", default=(), help="body parts; none: all")
+    parser.add_argument("--output_dir", type=Path, help="write the evaluation of val here")
     options = parser.parse_args(arguments)
     records = split_records(options.dataset_dir, "val", options.parts)
     or_exit(require_both_classes, np.array([record.label for record in records], float))
     write_checksums(options.bundle)
-    predictions = list(predict(or_exit(load_bundle, options.bundle), records))
+    bundle = or_exit(load_bundle, options.bundle)
+    predictions = list(predict(bundle, records))
     points = or_exit(fit_points, predictions)
     path = options.bundle / "configs" / "metadata.json"
     metadata = json.loads(path.read_text("utf-8"))
@@ -164,6 +167,9 @@ def main(arguments: list[str] | None = None) -> int:
     write_checksums(options.bundle)
     fitted = {key: metadata.get(key) for key in ("operating_points", "localization")}
     sys.stdout.write(json.dumps(fitted, indent=1) + "\n")
+    if options.output_dir is not None:
+        logits = [prediction.logit for prediction in predictions]
+        write_bundle_evaluation(bundle, points, records, logits, (options.dataset_dir, options.output_dir))
     return 0
 
 

@@ -1,13 +1,15 @@
-"""A training's curve as ``history.csv``, one row per validation, and where it stops early."""
+"""A training's curve: ``history.csv``, one row per validation, and MLflow."""
 
 from __future__ import annotations
 
 import csv
+import importlib
 import time
 from pathlib import Path
 
 import torch
 from ignite.engine import Engine, Events
+from monai.handlers import MLFlowHandler
 
 from training import processes
 
@@ -59,3 +61,27 @@ class History:
             if new:
                 writer.writeheader()
             writer.writerow(row)
+
+
+def log_to_mlflow(trainer: Engine, evaluator: Engine, tracking_uri: str, output_dir: str | Path) -> None:
+    """Log a training's loss and its validation to MLflow, for example ``sqlite:///runs/mlflow.db``.
+
+    Raises
+    ------
+    SystemExit
+        If MLflow is not installed.
+    """
+    try:
+        importlib.import_module("mlflow")
+    except ImportError as error:
+        raise SystemExit("error: --mlflow needs MLflow; install it: pip install mlflow") from error
+    name = Path(output_dir).name
+    MLFlowHandler(tracking_uri, experiment_name="osteomap", run_name=name, iteration_log=False).attach(evaluator)
+    MLFlowHandler(
+        tracking_uri,
+        experiment_name="osteomap",
+        run_name=name,
+        epoch_log=False,
+        output_transform=lambda output: output["loss"].item(),
+        tag_name="loss",
+    ).attach(trainer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,19 +9,14 @@ from typing import Any
 
 import timm
 import torch
-from ignite.engine import Engine, Events
-from monai.handlers import CheckpointLoader, CheckpointSaver, MLFlowHandler
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from operators.bundle import load_classifier
 from training.distillation import WithTeacher
 from training.losses import WithMap
-from training.processes import is_first
 
 logger = logging.getLogger(__name__)
-
-BEST = "best.pt"
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -132,70 +126,6 @@ def load_network(networks: Iterable[nn.Module], path: str | Path) -> None:
             raise ValueError(
                 f"{path}: a checkpoint of another network than {type(network).__name__}; pass one of this bundle's"
             ) from error
-
-
-def resume(
-    trainer: Engine, saved: dict[str, Any], best: CheckpointSaver, output_dir: str | Path, interval: int
-) -> None:
-    """Save a checkpoint every ``interval`` epochs and, if ``output_dir`` holds one, go on from the newest.
-
-    ``saved`` names what a checkpoint holds beside the trainer's own counters; ``best`` keeps the best score so far.
-    """
-    saved = {**saved, "trainer": trainer}
-    folder = Path(output_dir)
-    if is_first():
-        CheckpointSaver(save_dir=str(folder), save_dict=saved, save_interval=interval, n_saved=1).attach(trainer)
-    checkpoints = sorted(folder.glob("checkpoint_epoch=*.pt"), key=lambda file: int(file.stem.partition("=")[2]))
-    if checkpoints:
-        _check_length(checkpoints[-1], saved)
-        logger.info("going on from %s", checkpoints[-1].name)
-        CheckpointLoader(str(checkpoints[-1]), saved, map_location="cpu").attach(trainer)
-        CheckpointLoader(str(folder / BEST), {"checkpointer": best}, map_location="cpu").attach(trainer)
-
-
-def _check_length(checkpoint: Path, saved: dict[str, Any]) -> None:
-    begun = torch.load(checkpoint, map_location="cpu", weights_only=True).get("scheduler", {}).get("total_steps")
-    wanted = getattr(saved.get("scheduler"), "total_steps", None)
-    if begun != wanted:
-        raise SystemExit(
-            f"error: {checkpoint} belongs to a training of {begun} steps, not of {wanted}; "
-            "give the same --epochs, --images_per_epoch and --batch_size, or another --output_dir"
-        )
-
-
-def log_to_mlflow(trainer: Engine, evaluator: Engine, tracking_uri: str, output_dir: str | Path) -> None:
-    """Log a training's loss and its validation to MLflow, for example ``sqlite:///runs/mlflow.db``.
-
-    Raises
-    ------
-    SystemExit
-        If MLflow is not installed.
-    """
-    try:
-        importlib.import_module("mlflow")
-    except ImportError as error:
-        raise SystemExit("error: --mlflow needs MLflow; install it: pip install mlflow") from error
-    name = Path(output_dir).name
-    MLFlowHandler(tracking_uri, experiment_name="osteomap", run_name=name, iteration_log=False).attach(evaluator)
-    MLFlowHandler(
-        tracking_uri,
-        experiment_name="osteomap",
-        run_name=name,
-        epoch_log=False,
-        output_transform=lambda output: output["loss"].item(),
-        tag_name="loss",
-    ).attach(trainer)
-
-
-class PlainNumbers:
-    """Handler of an evaluator: its metrics become plain numbers, so that a checkpoint that holds them can be loaded."""
-
-    def attach(self, engine: Engine) -> None:
-        """Register with the evaluator, before what saves its metrics."""
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._convert)
-
-    def _convert(self, engine: Engine) -> None:
-        engine.state.metrics = {name: float(value) for name, value in engine.state.metrics.items()}
 
 
 def unfold_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:

@@ -15,8 +15,9 @@ from monai.handlers import CheckpointSaver
 from PIL import Image
 
 from operators.networks import MapClassifier, PyramidImageEncoder, build_sam
+from training.checkpoints import BEST, PlainNumbers, resume
 from training.data import RandSideMarker, items, parameter_groups, prepare_map_batch, read_pixels
-from training.initialise import BEST, PlainNumbers, load_encoder, load_network, resume, unfold_batch_norm
+from training.initialise import load_encoder, load_network, unfold_batch_norm
 from training.losses import MapGuidedLoss, WithMap
 from training.manifest import ManifestError, read_manifest
 from training.phantoms import FINDINGS, draw_phantom, mask_box
