@@ -120,21 +120,30 @@ def feature_weights(network: nn.Module, features: Tensor) -> tuple[NDArray[np.fl
     """Return what turns features into an activation map: (channels,) weights and a bias, or None without a scale.
 
     A linear layer whose pooled output is the logit is its own answer: the logit's gradient, summed over the map, is
-    that layer's weights. Any other head answers by its gradient's mean over the map, and a head whose logit does not
-    depend on the features by zeros.
+    that layer's weights; a network with ``forward_map`` is made so. Any other head answers by its gradient's mean over
+    the map, and a head whose logit does not depend on the features by zeros.
 
     Notes
     -----
     Zhou et al., CVPR 2016 (CAM); Selvaraju et al., ICCV 2017 (Grad-CAM), which for a pooled linear map gives the same
     weights up to a factor.
     """
-    gradient = _head_gradient(network, features)[0].float()
     layer = network.get_classifier() if hasattr(network, "get_classifier") else None  # type: ignore[operator]
-    if isinstance(layer, nn.Linear | nn.Conv2d) and layer.weight.shape[:2] == (1, features.shape[1]):
+    if not isinstance(layer, nn.Linear | nn.Conv2d) or layer.weight.shape[:2] != (1, features.shape[1]):
+        layer = None
+    if layer is not None and hasattr(network, "forward_map"):
+        return _linear_weights(layer)
+    gradient = _head_gradient(network, features)[0].float()
+    if layer is not None:
         weights, summed = layer.weight.detach().flatten().float(), gradient.sum(dim=(1, 2))
         if torch.allclose(summed, weights, rtol=1e-3, atol=1e-4 * float(weights.abs().max())):
-            return weights.numpy().copy(), 0.0 if layer.bias is None else float(layer.bias.detach())
+            return _linear_weights(layer)
     return gradient.mean(dim=(1, 2)).numpy(), None
+
+
+def _linear_weights(layer: nn.Linear | nn.Conv2d) -> tuple[NDArray[np.float32], float]:
+    bias = 0.0 if layer.bias is None else float(layer.bias.detach())
+    return layer.weight.detach().flatten().float().numpy().copy(), bias
 
 
 def _head_gradient(network: nn.Module, features: Tensor) -> Tensor:

@@ -112,10 +112,11 @@ class AutocastInferer(Inferer):
         self.enabled = enabled
 
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Return the network's output."""
+        """Return the network's output; a tensor is float32 again, for metrics know no bfloat16."""
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.enabled):
-            return network(inputs, *args, **kwargs)
+            output = network(inputs, *args, **kwargs)
+        return output.float() if isinstance(output, Tensor) else output
 
 
 def bfloat16_is_fast() -> bool:

@@ -43,6 +43,7 @@ from training.prompts import pixel_box
 from training.scores import sample_of, score_of, studies_of
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+SENSITIVITY, SPECIFICITY = 0.92, 0.95  # on val; .90 of the findings is what rule-out has to keep elsewhere
 EXPANSIONS = (0.0, 0.15, 0.3, 0.5)
 NOT_FITTED = {"temperature": 1.0, "bias": 0.0, "image": {"rule_out": 0.5, "rule_in": 0.5}}  # gives the logit as it is
 
@@ -72,8 +73,15 @@ def predict(bundle: Bundle, records: Sequence[ImageRecord]) -> Iterator[Predicti
         yield Prediction(record, classification, classification.opinions[0].logit)
 
 
-def fit_points(predictions: Sequence[Prediction]) -> dict[str, Any]:
+def fit_points(
+    predictions: Sequence[Prediction], sensitivity: float = SENSITIVITY, specificity: float = SPECIFICITY
+) -> dict[str, Any]:
     """Return the metadata's ``operating_points``: calibration of images, thresholds of images and of studies.
+
+    Parameters
+    ----------
+    sensitivity, specificity
+        What the rule-out point and the rule-in point keep on ``val``.
 
     Raises
     ------
@@ -97,13 +105,15 @@ def fit_points(predictions: Sequence[Prediction]) -> dict[str, Any]:
     return {
         "temperature": temperature,
         "bias": bias,
-        "image": _thresholds(probabilities, labels),
-        "study": _thresholds(studies.probabilities, study_labels),
+        "image": _thresholds(probabilities, labels, sensitivity, specificity),
+        "study": _thresholds(studies.probabilities, study_labels, sensitivity, specificity),
     }
 
 
-def _thresholds(probabilities: NDArray[np.float64], labels: NDArray[np.float64]) -> dict[str, float]:
-    points = fit_operating_points(probabilities, labels)
+def _thresholds(
+    probabilities: NDArray[np.float64], labels: NDArray[np.float64], sensitivity: float, specificity: float
+) -> dict[str, float]:
+    points = fit_operating_points(probabilities, labels, sensitivity, specificity)
     thresholds = {"rule_out": points.rule_out, "rule_in": points.rule_in}
     thresholds["decision"] = fit_decision(probabilities, labels)
     return {name: shortest(value, probabilities) for name, value in thresholds.items()}
@@ -150,6 +160,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--no-boxes", action="store_true", help="leave the rule for boxes as it is: the network has no usable map"
     )
     parser.add_argument("--parts", nargs="*", default=(), help="body parts; none: all")
+    parser.add_argument("--sensitivity", type=float, default=SENSITIVITY, help="of the rule-out point, on val")
+    parser.add_argument("--specificity", type=float, default=SPECIFICITY, help="of the rule-in point, on val")
     parser.add_argument("--output_dir", type=Path, help="write the evaluation of val here")
     options = parser.parse_args(arguments)
     records = split_records(options.dataset_dir, "val", options.parts)
@@ -157,7 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
     write_checksums(options.bundle)
     bundle = or_exit(load_bundle, options.bundle)
     predictions = list(predict(bundle, records))
-    points = or_exit(fit_points, predictions)
+    points = or_exit(fit_points, predictions, options.sensitivity, options.specificity)
     path = options.bundle / "configs" / "metadata.json"
     metadata = json.loads(path.read_text("utf-8"))
     metadata["operating_points"] = points

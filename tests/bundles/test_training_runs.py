@@ -114,6 +114,12 @@ def test_evaluation_gives_what_the_application_computes(name, mura, tmp_path):
     assert (tmp_path / "evaluation.html").is_file()
 
 
+def test_a_bundle_without_a_map_trains_in_bfloat16(mura, tmp_path):
+    data = {"dataset_dir": str(mura), "output_dir": str(tmp_path / "run"), "cache_dir": str(tmp_path / "cache")}
+    run("msk_cnn", "train", **data, **settings_of("msk_cnn") | {"amp": True, "epochs": 1})
+    assert len(history(tmp_path / "run")) == 1
+
+
 def test_a_dry_run_checks_everything_and_trains_nothing(mura, tmp_path, capsys):
     data = {"dataset_dir": str(mura), "output_dir": str(tmp_path / "run"), "cache_dir": str(tmp_path / "cache")}
     run("msk_cnn", "train", **data, **settings_of("msk_cnn"), dry_run=True)

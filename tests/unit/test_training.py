@@ -16,7 +16,7 @@ from PIL import Image
 
 from operators.networks import MapClassifier, PyramidImageEncoder, build_sam
 from training.checkpoints import BEST, PlainNumbers, resume
-from training.data import RandSideMarker, items, parameter_groups, prepare_map_batch, read_pixels
+from training.data import AutocastInferer, RandSideMarker, items, parameter_groups, prepare_map_batch, read_pixels
 from training.initialise import load_encoder, load_network, unfold_batch_norm
 from training.losses import MapGuidedLoss, WithMap
 from training.manifest import ManifestError, read_manifest
@@ -310,3 +310,12 @@ def test_a_training_starts_from_the_best_of_another(tmp_path):
     assert torch.equal(second.weight, source.weight)
     with pytest.raises(FileNotFoundError, match="initial_checkpoint"):
         load_network([first], tmp_path / "none.pt")
+
+
+def test_what_metrics_get_is_float32():
+    layer = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 1))
+    image = torch.randn(2, 1, 4, 4)
+    assert AutocastInferer(True)(image, layer).dtype == torch.float32
+    assert AutocastInferer(True)(image, layer).detach().numpy() == pytest.approx(
+        layer(image).detach().numpy(), abs=0.05
+    )
