@@ -74,9 +74,6 @@ class RandomBaseline(nn.Module):
     FACTOR = 16807
     LEVELS = 255
 
-    seed: Tensor
-    weights: Tensor
-
     def __init__(self, seed: int = 20261121) -> None:
         super().__init__()
         self.register_buffer("seed", torch.tensor(seed % self.MODULUS))
@@ -88,16 +85,17 @@ class RandomBaseline(nn.Module):
     def forward_features(self, image: Tensor) -> Tensor:
         """Return the logit of the score as features, (batch, 1, 1, 1), of images [0, 1] (batch, 1, height, width)."""
         levels = (image.clamp(0, 1) * self.LEVELS).round().to(torch.int64)
-        rows = (levels * self._weights(levels.shape[3])).sum(dim=3) % self.MODULUS
-        columns = (rows * self.FACTOR % self.MODULUS * self._weights(levels.shape[2])) % self.MODULUS
-        state = (columns.sum(dim=(1, 2)) + self.seed) % self.MODULUS
+        rows = (levels * self._weights(levels.shape[3], levels.device)).sum(dim=3) % self.MODULUS
+        columns = (rows * self.FACTOR % self.MODULUS * self._weights(levels.shape[2], levels.device)) % self.MODULUS
+        state = (columns.sum(dim=(1, 2)) + self.seed) % self.MODULUS  # type: ignore[operator]
         for _ in range(4):
-            state = (state * state + self.seed) % self.MODULUS * self.FACTOR % self.MODULUS
+            state = (state * state + self.seed) % self.MODULUS * self.FACTOR % self.MODULUS  # type: ignore[operator]
         score = (state.double() + 0.5) / self.MODULUS
         return torch.log(score / (1 - score)).float()[:, None, None, None]
 
-    def _weights(self, count: int) -> Tensor:
-        return self.weights[torch.arange(count, device=self.weights.device) % 4096]
+    def _weights(self, count: int, device: torch.device) -> Tensor:
+        places = torch.arange(count, device=device) % 4096
+        return self.weights[places]  # type: ignore[index]
 
     def forward_head(self, features: Tensor) -> Tensor:
         """Return the logit, (batch, 1), of ``forward_features``."""
