@@ -84,4 +84,5 @@ def log_to_mlflow(trainer: Engine, evaluator: Engine, tracking_uri: str, output_
         epoch_log=False,
         output_transform=lambda output: output["loss"].item(),
         tag_name="loss",
+        close_on_complete=True,
     ).attach(trainer)
