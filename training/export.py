@@ -12,6 +12,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,6 +82,8 @@ def write_checksums(bundle_root: Path) -> None:
 def copy_bundle(bundle_root: Path, output: Path, config: str | None) -> None:
     """Copy a bundle without its weights; ``configs/<config>.json`` is merged into the copy's ``inference.json``.
 
+    What was fitted to the weights stays behind: the application refuses the copy until ``training.fit`` has run on it.
+
     Raises
     ------
     ValueError
@@ -98,6 +101,26 @@ def copy_bundle(bundle_root: Path, output: Path, config: str | None) -> None:
         if name == "inference" and config is not None:
             merged |= json.loads(overlay.read_text("utf-8"))
         file.write_text(json.dumps(merged | {"bundle_root": str(output)}, indent=4) + "\n", "utf-8")
+    file = output / "configs" / "metadata.json"
+    metadata = json.loads(file.read_text("utf-8"))
+    metadata["operating_points"] = {}
+    metadata["eval_metrics"] = {}
+    if config is not None:
+        metadata["network_data_format"]["inputs"]["image"] |= _input_format(output)
+    file.write_text(json.dumps(metadata, indent=4) + "\n", "utf-8")
+
+
+def _input_format(bundle_root: Path) -> dict[str, Any]:
+    """Return what the network's input is after another pre-processing: its channels, and its size where it is fixed."""
+    preprocess = read_config(bundle_root).get_parsed_content("preprocessing")
+    shapes = [preprocess(np.zeros(size, np.float32)).shape for size in ((96, 64), (300, 400))]
+    channels = shapes[0][0]
+    known = {
+        "num_channels": channels,
+        "channel_def": {str(n): "radiograph" for n in range(channels)},
+        "value_range": [],
+    }
+    return known | ({"spatial_shape": list(shapes[0][1:])} if shapes[0] == shapes[1] else {})
 
 
 def write_engine(bundle_root: Path, torchscript: Path | None, onnx: Path | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import subprocess
@@ -15,9 +16,10 @@ from ignite.engine import Events
 
 from operators.bundle import load_bundle, load_classifier
 from operators.classification import classify
+from operators.errors import BundleError
 from training.dataset import read_dataset
 from training.export import main as export
-from training.fit import radiograph_of
+from training.fit import NOT_FITTED, radiograph_of
 from training.mura_phantoms import main as write_mura
 from training.phantoms import main as write_phantoms
 from training.scores import names_of
@@ -82,7 +84,9 @@ def test_a_bundle_trains_resumes_and_is_exported(name, mura, tmp_path, monkeypat
     checkpoint = str(tmp_path / "run" / "best.pt")
     copy = tmp_path / "copy"
     assert export([f"bundles/{name}", checkpoint, "--output", str(copy)]) == 0
-    assert load_classifier(copy).sha256 != shipped
+    assert load_bundle(copy).sha256 != shipped
+    with pytest.raises(BundleError, match=r"training\.fit"):
+        load_classifier(copy)  # what was fitted to other weights must not decide
     assert load_bundle(ROOT / "bundles" / name).sha256 == shipped  # training left the shipped bundle alone
 
 
@@ -93,7 +97,11 @@ def test_the_papers_recipe_trains_and_is_a_bundle_of_its_own(name, mura, tmp_pat
     copy = tmp_path / "copy"
     checkpoint = str(tmp_path / "run" / "best.pt")
     assert export([f"bundles/{name}", checkpoint, "--output", str(copy), "--config", "paper"]) == 0
-    bundle = load_classifier(copy)
+    metadata = copy / "configs" / "metadata.json"
+    expected = json.loads(metadata.read_text("utf-8"))["network_data_format"]["inputs"]["image"]
+    assert (expected["num_channels"], expected["spatial_shape"]) == (3, [224, 224])
+    bundle = load_bundle(copy)
+    bundle = dataclasses.replace(bundle, metadata={**bundle.metadata, "operating_points": NOT_FITTED})
     picture = radiograph_of(read_dataset(mura, "test")[0])
     assert bundle.preprocess(picture.pixels.copy()).shape == (3, 224, 224)
     assert 0 < classify(picture, bundle).probability < 1
