@@ -45,17 +45,7 @@ def crops(size: int, scale: tuple[float, float] = (-0.35, 0.4), rotation: float 
                 num_samples=1,
                 allow_smaller=True,
             ),
-            RandAffined(
-                keys=BOTH,
-                prob=1.0,
-                rotate_range=rotation,
-                shear_range=(0.1, 0.1),
-                translate_range=size // 8,
-                scale_range=(scale, scale),
-                spatial_size=(size, size),
-                mode=("bilinear", "nearest"),
-                padding_mode=("border", "zeros"),
-            ),
+            _affine(size, size // 8, scale, rotation),
             *_flips_and_contrast(size),
         ]
     )
@@ -65,17 +55,7 @@ def whole_images(size: int, scale: tuple[float, float] = (-0.2, 0.2), rotation: 
     """Return transforms of whole images that were padded to ``size`` x ``size`` pixels; parameters as in ``crops``."""
     return Compose(
         [
-            RandAffined(
-                keys=BOTH,
-                prob=1.0,
-                rotate_range=rotation,
-                shear_range=(0.1, 0.1),
-                translate_range=size // 10,
-                scale_range=(scale, scale),
-                spatial_size=(size, size),
-                mode=("bilinear", "nearest"),
-                padding_mode=("border", "zeros"),
-            ),
+            _affine(size, size // 10, scale, rotation),
             *_flips_and_contrast(size),
         ]
     )
@@ -97,6 +77,20 @@ def papers(size: int) -> Compose:
             RandFlipd(keys=BOTH, prob=0.5, spatial_axis=1),
             _PLAIN,
         ]
+    )
+
+
+def _affine(size: int, shift: int, scale: tuple[float, float], rotation: float) -> RandAffined:
+    return RandAffined(
+        keys=BOTH,
+        prob=1.0,
+        rotate_range=rotation,
+        shear_range=(0.1, 0.1),
+        translate_range=shift,
+        scale_range=(scale, scale),
+        spatial_size=(size, size),
+        mode=("bilinear", "nearest"),
+        padding_mode=("border", "zeros"),
     )
 
 
