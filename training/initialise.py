@@ -87,8 +87,16 @@ def load_encoder(encoder: nn.Module, source: str | Path) -> None:
 
 
 def start(network: nn.Module, source: str | Path, batches: Iterable[Tensor]) -> None:
-    """Give a classifier's encoder ImageNet weights, and folded batch norm the statistics of radiographs."""
+    """Give a classifier's encoder ImageNet weights, and folded batch norm the statistics of radiographs.
+
+    Raises
+    ------
+    ValueError
+        If there are no ImageNet weights of such a network.
+    """
     encoder: nn.Module = getattr(network, "encoder", network)
+    if not hasattr(encoder, "pretrained_cfg"):
+        raise ValueError(f"{type(encoder).__name__} has no ImageNet weights; leave --initial_weights out")
     load_encoder(encoder, source)
     folded = [layer for layer in encoder.modules() if isinstance(layer, nn.BatchNorm2d) and _is_identity(layer)]
     if folded:

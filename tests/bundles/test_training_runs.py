@@ -142,6 +142,7 @@ def test_a_dry_run_checks_everything_and_trains_nothing(mura, tmp_path, capsys):
         ({"device": "cuda:0"}, "no usable GPU"),
         ({"initial_checkpoint": "nowhere.pt"}, "nowhere.pt: no such checkpoint"),
         ({"initial_checkpoint": "OTHER"}, "another network"),
+        ({"initial_weights": "imagenet"}, "no ImageNet weights"),
         ({"parts": ["head"]}, "head"),
     ],
 )
