@@ -114,6 +114,22 @@ def student(network: nn.Module, teacher: str | Path | None) -> nn.Module:
     return WithTeacher(network, load_classifier(Path(teacher)).network)  # type: ignore[arg-type]
 
 
+def frozen(network: nn.Module, names: Iterable[str]) -> nn.Module:
+    """Return a network after keeping the weights of its named parts (``encoder.layer1``) as they are.
+
+    Raises
+    ------
+    SystemExit
+        If it has no such part.
+    """
+    for name in names:
+        try:
+            network.get_submodule(name).requires_grad_(False)
+        except AttributeError as error:
+            raise SystemExit(f"error: --frozen {name}: {type(network).__name__} has no such part") from error
+    return network
+
+
 def load_network(networks: Iterable[nn.Module], path: str | Path) -> None:
     """Load a training checkpoint (``best.pt``) into networks of the same shape, to train on with other settings.
 
