@@ -9,6 +9,7 @@ from typing import Any
 from holoscan.schedulers import EventBasedScheduler
 from monai.deploy.core import Application
 
+from monai_app.rules import box_rule, map_rule, prompt_rule, scope
 from monai_app.settings import Settings
 from operators.classification import study_points
 from operators.classification_operator import ClassificationOperator
@@ -16,14 +17,11 @@ from operators.decoding import Decoder
 from operators.dicom_seg import SegRule
 from operators.dicom_seg_operator import DicomSegOperator
 from operators.dicom_sr_operator import DicomSrOperator
-from operators.localization import BoxRule
 from operators.localization_operator import LocalizationOperator
 from operators.provenance import Provenance
-from operators.radiographs import Scope
 from operators.radiographs_operator import RadiographsOperator
 from operators.records import Bundle, SourceImage
 from operators.result_operator import ResultOperator
-from operators.segmentation import PromptRule
 from operators.segmentation_operator import SegmentationOperator
 from operators.studies_operator import StudiesOperator
 from operators.study import ReportedStudy, Study
@@ -58,9 +56,10 @@ class OsteoMapApp(Application):
         stages, settings = self.stages, self.stages.settings
         studies = StudiesOperator(self, studies=stages.studies)
         radiographs = RadiographsOperator(self, scope=scope(settings), decoder=stages.decoder)
-        classification = ClassificationOperator(self, bundles=stages.classifiers)
-        localization = LocalizationOperator(self, rule=box_rule(settings, stages.classifiers[0]))
-        segmentation = SegmentationOperator(self, bundle=stages.segmenter, rule=PromptRule(settings.segmentation.zoom))
+        maps, boxes = map_rule(settings, stages.classifiers[0]), box_rule(settings, stages.classifiers[0])
+        classification = ClassificationOperator(self, bundles=stages.classifiers, rule=maps)
+        localization = LocalizationOperator(self, rule=boxes, maps=maps)
+        segmentation = SegmentationOperator(self, bundle=stages.segmenter, rule=prompt_rule(settings))
         dicom_seg = DicomSegOperator(
             self, provenance=stages.provenance, rule=SegRule(settings.dicom_seg.viewer_geometry)
         )
@@ -85,22 +84,3 @@ class OsteoMapApp(Application):
     def seconds(self) -> dict[str, float]:
         """Return the time spent in each stage; stages overlap, so the sum may exceed the total."""
         return {name: sum(operator.seconds for operator in operators) for name, operators in self.timed.items()}
-
-
-def scope(settings: Settings) -> Scope:
-    """Return which images are analysed."""
-    limits = settings.radiographs
-    area = int(limits.largest_megapixels * 1_000_000)
-    return Scope(frozenset(limits.body_parts), limits.secondary_capture, limits.smallest_side, area)
-
-
-def box_rule(settings: Settings, classifier: Bundle) -> BoxRule:
-    """Return how boxes are found; what the settings leave open was fitted for the bundle that gives the heat map."""
-    fitted, chosen = classifier.metadata["localization"], settings.localization
-    return BoxRule(
-        method=chosen.boxes,
-        threshold=fitted["threshold"] if chosen.threshold is None else chosen.threshold,
-        expansion=fitted["expansion"] if chosen.expansion is None else chosen.expansion,
-        most=chosen.most,
-        fixed_side=chosen.fixed_side,
-    )

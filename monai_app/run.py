@@ -16,6 +16,7 @@ from tqdm import tqdm
 from monai_app import __version__
 from monai_app.app import OsteoMapApp, Stages
 from monai_app.result import RunResult
+from monai_app.rules import map_rule
 from monai_app.settings import Settings, SettingsError, embedded_models, read_settings
 from operators.bundle import load_classifier, load_segmenter
 from operators.classification import study_points
@@ -41,6 +42,7 @@ def run(argv: list[str]) -> int:
         models = Path(context.model_path)
         classifiers = tuple(load_classifier(models / name) for name in settings.classification.bundles)
         segmenter = load_segmenter(models / settings.segmentation.bundle, settings.segmentation.checkpoint)
+        map_rule(settings, classifiers[0])  # refuses what this bundle cannot give
         output = _output_folder(Path(context.output_path), Path(context.input_path))
     except (SettingsError, BundleError) as error:
         logger.error("%s", error)

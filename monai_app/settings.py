@@ -18,7 +18,11 @@ from operators.errors import OsteoMapError
 CONFIG_VARIABLE = "HOLOSCAN_CONFIG_PATH"
 ROOT = Path(__file__).resolve().parent.parent
 CHECKPOINTS = ("sam_vit_b", "sam_vit_l", "sam_vit_h", "mobile_sam")
-BOX_METHODS = ("components", "brightest_point")
+MAPS = ("cam", "grad_cam", "grad_cam_plus_plus", "layer_cam", "hires_cam")
+BOX_METHODS = ("peaks", "components", "brightest_point", "brightest_point_224")
+CUTS = ("fraction", "otsu")
+PROMPTS = ("box", "box_centre", "box_points", "automatic")
+MASKS = ("one", "best_of_three")
 
 
 class SettingsError(OsteoMapError):
@@ -51,11 +55,18 @@ class ClassificationSettings:
 
 @dataclass(frozen=True, slots=True)
 class LocalizationSettings:
-    """Section ``localization``."""
+    """Section ``localization``; None: as fitted for the bundle that gives the heat map."""
 
-    boxes: str
+    map: str | None
+    stages: int | None
+    flips: bool | None
+    scales: tuple[float, ...] | None
+    boxes: str | None
+    cut: str | None
     threshold: float | None
     expansion: float | None
+    least_score: float | None
+    overlap: float
     most: int
     fixed_side: int
 
@@ -67,6 +78,9 @@ class SegmentationSettings:
     bundle: str
     checkpoint: str | None
     zoom: float | None
+    prompt: str
+    votes: int
+    masks: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +159,10 @@ def _value(hint: Any, value: Any, where: str) -> Any:
             return None
         hint = next((kind for kind in kinds if isinstance(value, list) and typing.get_origin(kind) is tuple), kinds[0])
     if typing.get_origin(hint) is tuple:
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        kind, words = (str, "words") if typing.get_args(hint)[0] is str else (float | int, "numbers")
+        if isinstance(value, list) and all(isinstance(item, kind) and not isinstance(item, bool) for item in value):
             return tuple(value)
-        raise SettingsError(f"{where}: {value!r} is not a list of words")
+        raise SettingsError(f"{where}: {value!r} is not a list of {words}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
@@ -157,30 +172,55 @@ def _value(hint: Any, value: Any, where: str) -> Any:
 
 def _check(settings: Settings, where: str) -> None:
     """Raise SettingsError for values that are of the right kind but impossible."""
-    localization, segmentation = settings.localization, settings.segmentation
-    limits = settings.radiographs
-    bundles = settings.classification.bundles
+    problems = _general_problems(settings) | _localization_problems(settings.localization)
+    for problem, is_so in (problems | _segmentation_problems(settings.segmentation)).items():
+        if is_so:
+            raise SettingsError(f"{where}: {problem}")
+
+
+def _general_problems(settings: Settings) -> dict[str, bool]:
+    limits, bundles = settings.radiographs, settings.classification.bundles
     positive = (limits.smallest_side, limits.largest_megapixels, limits.decoder_timeout_s, limits.decoder_memory_mib)
-    problems = {
-        f"radiographs: body_parts: {unknown_terms(limits.body_parts)} are not terms that OsteoMAP knows": bool(
-            unknown_terms(limits.body_parts)
-        ),
+    unknown = unknown_terms(limits.body_parts)
+    return {
+        f"radiographs: body_parts: {unknown} are not terms that OsteoMAP knows": bool(unknown),
         "radiographs: sizes, time-out and memory must be positive": min(positive) <= 0,
-        f"localization: boxes must be one of {', '.join(BOX_METHODS)}": localization.boxes not in BOX_METHODS,
-        "localization: threshold must be above 0 and at most 1": localization.threshold is not None
-        and not 0 < localization.threshold <= 1,
-        "localization: expansion must not be negative": (localization.expansion or 0) < 0,
-        "localization: most and fixed_side must be at least 1": min(localization.most, localization.fixed_side) < 1,
-        f"segmentation: checkpoint must be null or one of {', '.join(CHECKPOINTS)}": segmentation.checkpoint
-        not in (None, *CHECKPOINTS),
-        "segmentation: zoom must be null or at least 1": segmentation.zoom is not None and segmentation.zoom < 1,
         "report: pictures must not be negative": settings.report.pictures < 0,
         "classification: bundle names no classifier": not bundles,
         "classification: bundle names a classifier twice": len(set(bundles)) < len(bundles),
         "a bundle is named by a folder name": any(
-            not name or Path(name).name != name for name in (*bundles, segmentation.bundle)
+            not name or Path(name).name != name for name in (*bundles, settings.segmentation.bundle)
         ),
     }
-    for problem, is_so in problems.items():
-        if is_so:
-            raise SettingsError(f"{where}: {problem}")
+
+
+def _localization_problems(chosen: LocalizationSettings) -> dict[str, bool]:
+    shares = {"threshold": chosen.threshold, "overlap": chosen.overlap}
+    scales = (1.0,) if chosen.scales is None else chosen.scales
+    return {
+        f"localization: map must be null or one of {', '.join(MAPS)}": chosen.map not in (None, *MAPS),
+        f"localization: boxes must be null or one of {', '.join(BOX_METHODS)}": chosen.boxes
+        not in (None, *BOX_METHODS),
+        f"localization: cut must be null or one of {', '.join(CUTS)}": chosen.cut not in (None, *CUTS),
+        "localization: stages must be at least 1": chosen.stages is not None and chosen.stages < 1,
+        "localization: scales must be numbers from 0.25 to 4, and at least one": not scales
+        or not all(0.25 <= scale <= 4 for scale in scales),
+        **{
+            f"localization: {name} must be above 0 and at most 1": share is not None and not 0 < share <= 1
+            for name, share in shares.items()
+        },
+        "localization: least_score must be from 0 to 1": not 0 <= (chosen.least_score or 0) <= 1,
+        "localization: expansion must not be negative": (chosen.expansion or 0) < 0,
+        "localization: most and fixed_side must be at least 1": min(chosen.most, chosen.fixed_side) < 1,
+    }
+
+
+def _segmentation_problems(chosen: SegmentationSettings) -> dict[str, bool]:
+    return {
+        f"segmentation: checkpoint must be null or one of {', '.join(CHECKPOINTS)}": chosen.checkpoint
+        not in (None, *CHECKPOINTS),
+        "segmentation: zoom must be null or at least 1": chosen.zoom is not None and chosen.zoom < 1,
+        f"segmentation: prompt must be one of {', '.join(PROMPTS)}": chosen.prompt not in PROMPTS,
+        "segmentation: votes must be from 1 to 25": not 1 <= chosen.votes <= 25,
+        f"segmentation: masks must be one of {', '.join(MASKS)}": chosen.masks not in MASKS,
+    }

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from scipy import special
 from torch import Tensor, nn
 
-from operators.errors import BundleError
-from operators.geometry import geometry_of, whole_image
-from operators.records import Bundle, Classification, OperatingPoints, Opinion, Radiograph
+from operators.activation_maps import PLAIN, MapRule
+from operators.feature_views import ForwardPass, feature_views, head_pass, run, stage_names, stages_of
+from operators.geometry import PixelGeometry, geometry_of, whole_image
+from operators.records import Bundle, Classification, FeatureView, OperatingPoints, Opinion, Radiograph
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,81 +40,79 @@ class Calibration:
         return (float(special.logit(probability)) - self.bias) * self.temperature
 
 
-def classify(radiograph: Radiograph, bundle: Bundle) -> Classification:
-    """Classify one radiograph with one bundle.
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """A radiograph as a bundle's network saw it: ``image`` (channels, height, width) with its padding."""
 
-    The network has timm's interface: ``forward_features`` (batch, channels, h, w), ``forward_head`` (batch, 1) logits,
-    and, where its last layer is linear, ``get_classifier``.
-
-    Raises
-    ------
-    BundleError
-        If a cell of the features is no square of the network's input.
-    """
-    rows, columns = radiograph.pixels.shape
-    image = bundle.preprocess(radiograph.pixels.copy())  # torch wants to be able to write
-    with torch.inference_mode():
-        features: Tensor = bundle.network.forward_features(image[None].as_subclass(Tensor))  # type: ignore[operator]
-        output: Tensor = bundle.network.forward_head(features)  # type: ignore[operator]
-    weights, bias = feature_weights(bundle.network, features)
-    scale = calibration(bundle)
-    probability = scale.probability(float(output))
-    state = image_points(bundle).state(probability)
-    return Classification(
-        radiograph=radiograph,
-        probability=probability,
-        state=state,
-        features=features[0].float().numpy(),
-        feature_weights=weights / np.float32(scale.temperature),
-        feature_bias=None if bias is None else bias / scale.temperature + scale.bias,
-        feature_stride=feature_stride(image.shape[-2:], features.shape[-2:], bundle.name),
-        geometry=geometry_of(image.affine, (rows, columns), whole_image(rows, columns)),
-        opinions=(Opinion(bundle.name, float(output), probability, state),),
-    )
+    image: Tensor
+    geometry: PixelGeometry
+    done: ForwardPass
 
 
-def classify_together(radiograph: Radiograph, bundles: Sequence[Bundle]) -> Classification:
+def classify(
+    radiograph: Radiograph, bundle: Bundle, rule: MapRule = PLAIN, *, everything: bool = False
+) -> Classification:
+    """Classify one radiograph with one bundle, as ``classify_together`` does."""
+    return classify_together(radiograph, (bundle,), rule, everything=everything)
+
+
+def classify_together(
+    radiograph: Radiograph, bundles: Sequence[Bundle], rule: MapRule = PLAIN, *, everything: bool = False
+) -> Classification:
     """Classify one radiograph with several bundles: the mean of their probabilities by the mean of their points.
 
     Where one bundle calls the image normal and another abnormal, by its own operating points, the image is in doubt
     whatever the mean. The first bundle gives the features, and so the heat map.
-    """
-    alone = [classify(radiograph, bundle) for bundle in bundles]
-    probability = fmean(classification.probability for classification in alone)
-    together = dataclasses.replace(
-        alone[0],
-        probability=probability,
-        state=image_points(*bundles).state(probability),
-        opinions=tuple(opinion for classification in alone for opinion in classification.opinions),
-    )
-    return dataclasses.replace(together, state="doubt") if together.disputed else together
-
-
-def feature_stride(input_size: Sequence[int], cells: Sequence[int], bundle: str) -> float:
-    """Return the input pixels per cell of the features, the same down and across.
 
     Parameters
     ----------
-    input_size, cells
-        (height, width) of the network's input with its padding, and of its features. A single cell stands for the
-        whole input, whatever its shape.
-    bundle
-        Name of the bundle, for the error's text.
+    rule
+        The map that will be made. Its further views, earlier stages and gradients are computed only where the image is
+        not normal; probability and state come from the plain view alone.
+    everything
+        Compute them for normal images too.
 
     Raises
     ------
     BundleError
-        If the stride differs down and across.
+        If the first network cannot give what the rule asks for, or a cell of its features is no square.
     """
-    if tuple(cells) == (1, 1):
-        return float(max(input_size))
-    down, across = (pixels / count for pixels, count in zip(input_size, cells, strict=True))
-    if down != across:
-        raise BundleError(
-            f"bundle {bundle}: its features have a stride of {down:g} rows and {across:g} columns; let its "
-            "preprocessing pad the image to a multiple of the network's stride"
-        )
-    return down
+    earlier = stage_names(bundles[0], rule)
+    seen = [_see(radiograph, bundle, earlier if everything and bundle is bundles[0] else ()) for bundle in bundles]
+    opinions = tuple(_opinion(one.done, bundle) for one, bundle in zip(seen, bundles, strict=True))
+    probability = fmean(opinion.probability for opinion in opinions)
+    first, scale = seen[0], calibration(bundles[0])
+    weights, bias = feature_weights(bundles[0].network, first.done.stages[-1])
+    together = Classification(
+        radiograph=radiograph,
+        probability=probability,
+        state=image_points(*bundles).state(probability),
+        views=(FeatureView(stages_of(bundles[0], first.done, first.image), first.geometry, flipped=False),),
+        feature_weights=weights / np.float32(scale.temperature),
+        feature_bias=None if bias is None else bias / scale.temperature + scale.bias,
+        opinions=opinions,
+    )
+    if together.disputed:
+        together = dataclasses.replace(together, state="doubt")
+    if rule == PLAIN or (together.state == "normal" and not everything):
+        return together
+    return dataclasses.replace(together, views=feature_views(bundles[0], first.image, first.geometry, rule, first.done))
+
+
+def _see(radiograph: Radiograph, bundle: Bundle, earlier: Sequence[str] = ()) -> Seen:
+    """Run a bundle's network on the plain view of a radiograph."""
+    rows, columns = radiograph.pixels.shape
+    image = bundle.preprocess(radiograph.pixels.copy())  # torch wants to be able to write
+    geometry = geometry_of(image.affine, (rows, columns), whole_image(rows, columns))
+    image = image.as_subclass(Tensor)
+    return Seen(image, geometry, run(bundle, image, earlier))
+
+
+def _opinion(done: ForwardPass, bundle: Bundle) -> Opinion:
+    """Return what a bundle says by itself."""
+    logit = float(done.output.detach())
+    probability = calibration(bundle).probability(logit)
+    return Opinion(bundle.name, logit, probability, image_points(bundle).state(probability))
 
 
 def feature_weights(network: nn.Module, features: Tensor) -> tuple[NDArray[np.float32], float | None]:
@@ -133,7 +132,7 @@ def feature_weights(network: nn.Module, features: Tensor) -> tuple[NDArray[np.fl
         layer = None
     if layer is not None and hasattr(network, "forward_map"):
         return _linear_weights(layer)
-    gradient = _head_gradient(network, features)[0].float()
+    gradient = head_pass(network, features).gradients()[0][0].float()
     if layer is not None:
         weights, summed = layer.weight.detach().flatten().float(), gradient.sum(dim=(1, 2))
         if torch.allclose(summed, weights, rtol=1e-3, atol=1e-4 * float(weights.abs().max())):
@@ -144,17 +143,6 @@ def feature_weights(network: nn.Module, features: Tensor) -> tuple[NDArray[np.fl
 def _linear_weights(layer: nn.Linear | nn.Conv2d) -> tuple[NDArray[np.float32], float]:
     bias = 0.0 if layer.bias is None else float(layer.bias.detach())
     return layer.weight.detach().flatten().float().numpy().copy(), bias
-
-
-def _head_gradient(network: nn.Module, features: Tensor) -> Tensor:
-    """Return the gradient of the logit with respect to the features, (batch, channels, h, w)."""
-    with torch.enable_grad():
-        leaf = features.clone().requires_grad_(True)  # a clone made outside inference mode can be differentiated
-        logit: Tensor = network.forward_head(leaf)  # type: ignore[operator]
-        if not logit.requires_grad:
-            return torch.zeros_like(leaf)
-        (gradient,) = torch.autograd.grad(logit.sum(), leaf, materialize_grads=True)
-    return gradient
 
 
 def calibration(bundle: Bundle) -> Calibration:

@@ -7,6 +7,7 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
+from operators.activation_maps import MapRule
 from operators.classification import classify_together
 from operators.records import Bundle, Classification, Radiograph
 from operators.stage_operator import StageOperator
@@ -19,10 +20,13 @@ class ClassificationOperator(StageOperator):
     input_port = "radiographs"
     output_port = "classifications"
 
-    def __init__(self, fragment: Fragment, *args: Any, bundles: Sequence[Bundle], name: str = "classification") -> None:
+    def __init__(
+        self, fragment: Fragment, *args: Any, bundles: Sequence[Bundle], rule: MapRule, name: str = "classification"
+    ) -> None:
         self.bundles = bundles
+        self.rule = rule
         super().__init__(fragment, *args, name=name)
 
     def process(self, study: Study[Radiograph]) -> Study[Classification]:
-        """Return the study with probabilities and features."""
-        return study.map(lambda radiograph: classify_together(radiograph, self.bundles))
+        """Return the study with probabilities, and with the features that its maps are made of."""
+        return study.map(lambda radiograph: classify_together(radiograph, self.bundles, self.rule))

@@ -133,6 +133,14 @@ def whole_image(rows: int, columns: int) -> PixelBox:
     return PixelBox(0, 0, columns, rows)
 
 
+def intersection_over_union(first: PixelBox, second: PixelBox) -> float:
+    """Return the IoU [0, 1] of two boxes."""
+    width = min(first.right, second.right) - max(first.left, second.left)
+    height = min(first.bottom, second.bottom) - max(first.top, second.top)
+    overlap = max(width, 0) * max(height, 0)
+    return overlap / (first.width * first.height + second.width * second.height - overlap)
+
+
 def square_around(box: PixelBox, factor: float, smallest: int) -> PixelBox:
     """Return the square window about a box's centre, ``factor`` times its longer side, at least ``smallest`` pixels."""
     side = max(math.ceil(factor * max(box.width, box.height)), smallest)

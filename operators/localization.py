@@ -1,103 +1,195 @@
-"""Classification -> localization: the class activation map on the original pixels, and boxes around what it shows."""
+"""Classification -> localization: the activation map on the original pixels, and boxes around what it shows."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.special import expit
 
-from operators.geometry import PixelBox
-from operators.records import Classification, Localization
+from operators.activation_maps import PLAIN, MapRule, activation_map, map_name
+from operators.geometry import PixelBox, intersection_over_union
+from operators.records import Bundle, Classification, Localization
 
 Array = NDArray[np.float32]
+Found = list[tuple[float, PixelBox]]  # score [0, 1] and box
 FLAT = 1e-6  # a map whose values differ by less says nothing of where
+FINE = 4  # the map is smooth: a quarter of a cell is all the edge's position can mean
+CANDIDATES = 16  # peaks that are looked at, the brightest first
+PAPER_SIDE = 224  # side of the source paper's network input, pixels
+BINS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class BoxRule:
-    """How boxes are found on the heat map.
+    """How boxes are found on the activation map.
 
     Parameters
     ----------
     method
-        ``components``: connected regions at or above ``threshold`` x the map's maximum; ``brightest_point``: one box of
-        ``fixed_side`` about the maximum, as in the source paper.
+        ``peaks``: about each local maximum, the connected region at or above ``threshold`` x that maximum;
+        ``components``: the connected regions at or above one cut for the whole map; ``brightest_point``: one box of
+        ``fixed_side`` original pixels about the maximum; ``brightest_point_224``: the same with ``fixed_side`` measured
+        on the image resized to 224 x 224, as in the source paper.
     threshold
-        Fraction of the map's maximum, 0 to 1.
+        Fraction of the maximum, 0 to 1.
     expansion
-        How much a component's box is enlarged, as a fraction of its sides.
+        How much a region's box is enlarged, as a fraction of its sides.
     most
         Boxes per image, the brightest first.
     fixed_side
-        Side of the ``brightest_point`` box, original pixels.
+        Side of the ``brightest_point`` boxes, pixels.
+    cut
+        Of ``components``: ``fraction``, ``threshold`` x the map's maximum; ``otsu``, the cut that splits the map's
+        values best in two (Otsu, 1979).
+    least_score
+        A box with a smaller score is dropped, but for the image's first: what is not called normal shows where.
+    overlap
+        Non-maximum suppression: a box gives way to a brighter one if their IoU is at least this.
     """
 
     method: str
     threshold: float
     expansion: float
-    most: int
-    fixed_side: int
+    most: int = 3
+    fixed_side: int = 50
+    cut: str = "fraction"
+    least_score: float = 0.0
+    overlap: float = 0.2
 
 
-def localize(classification: Classification, rule: BoxRule) -> Localization:
+def fitted_rules(bundle: Bundle) -> tuple[MapRule, BoxRule]:
+    """Return how maps are made and boxes found with a classifier: what ``training.fit`` wrote into its metadata."""
+    fitted = bundle.metadata["localization"]
+    maps = MapRule(
+        method=fitted.get("map", "cam"),
+        stages=fitted.get("stages_used", 1),
+        flips=fitted.get("flips", False),
+        scales=tuple(fitted.get("scales", (1.0,))),
+    )
+    boxes = BoxRule(
+        method=fitted.get("boxes", "components"),
+        threshold=fitted["threshold"],
+        expansion=fitted["expansion"],
+        cut=fitted.get("cut", "fraction"),
+        least_score=fitted.get("least_score", 0.0),
+    )
+    return maps, boxes
+
+
+def localize(classification: Classification, rule: BoxRule, maps: MapRule = PLAIN) -> Localization:
     """Find the boxes of one image; a normal image has none, nor has one whose map is the same everywhere."""
-    cells = activation_map(classification)
-    geometry, stride = classification.geometry, classification.feature_stride
-    heatmap = geometry.map_to_original(cells, stride)
-    found: list[tuple[float, PixelBox]] = []
-    if classification.state != "normal":
-        find = brightest_box if rule.method == "brightest_point" else component_boxes
-        found = find(classification, cells, rule)
-    return Localization(classification, heatmap, tuple(box for _, box in found), tuple(score for score, _ in found))
+    cells = activation_map(classification, maps)
+    heatmap = classification.geometry.map_to_original(cells, classification.feature_stride)
+    found = [] if classification.state == "normal" else find_boxes(classification, cells, rule)
+    boxes, scores = tuple(box for _, box in found), tuple(score for score, _ in found)
+    return Localization(classification, heatmap, boxes, scores, map_name(classification, maps))
 
 
-def activation_map(classification: Classification) -> Array:
-    """Return the class activation map, (h, w) float32 [0, 1], one value per cell of the features.
-
-    With a bias the map is a probability per cell; without, it has no absolute scale and its maximum is 1.
-    """
-    geometry, stride = classification.geometry, classification.feature_stride
-    rows, columns = math.ceil(geometry.input_height / stride), math.ceil(geometry.input_width / stride)  # no padding
-    weighted = np.tensordot(classification.feature_weights, classification.features[:, :rows, :columns], axes=1)
-    if classification.feature_bias is not None:
-        return np.asarray(expit(weighted + classification.feature_bias), np.float32)
-    positive = np.maximum(weighted, 0)
-    return np.asarray(positive / max(float(positive.max()), 1e-12), np.float32)
-
-
-def component_boxes(classification: Classification, cells: Array, rule: BoxRule) -> list[tuple[float, PixelBox]]:
-    """Return (score, box) of the map's connected regions, the brightest first; a flat map has none."""
+def find_boxes(classification: Classification, cells: Array, rule: BoxRule) -> Found:
+    """Return the boxes of an activation map (h, w), the brightest first; a flat map has none."""
     if np.ptp(cells) <= FLAT:
         return []
-    geometry, stride = classification.geometry, classification.feature_stride
-    fine = 4  # the map is smooth: a quarter of a cell is all the edge's position can mean
-    smooth = ndimage.zoom(cells, fine, order=1, mode="nearest", grid_mode=True)
-    rows, columns = (math.ceil(side * fine / stride) for side in (geometry.input_height, geometry.input_width))
-    smooth = smooth[:rows, :columns]  # the last cells may reach into the padding
-    labels, count = ndimage.label(smooth >= max(rule.threshold * float(smooth.max()), 1e-6))
+    found = suppress(METHODS[rule.method](classification, cells, rule), rule.overlap)
+    return [item for number, item in enumerate(found) if number == 0 or item[0] >= rule.least_score][: rule.most]
+
+
+def suppress(found: Found, overlap: float) -> Found:
+    """Return the boxes, the brightest first, without those whose IoU with a brighter one is at least ``overlap``."""
+    kept: Found = []
+    for score, box in sorted(found, key=lambda item: (-item[0], item[1])):
+        if all(intersection_over_union(box, other) < overlap for _, other in kept):
+            kept.append((score, box))
+    return kept
+
+
+def component_boxes(classification: Classification, cells: Array, rule: BoxRule) -> Found:
+    """Return (score, box) of the map's connected regions above one cut."""
+    smooth = _smooth(classification, cells)
+    cut = otsu(smooth) if rule.cut == "otsu" else rule.threshold * float(smooth.max())
+    labels, count = ndimage.label(smooth >= max(cut, FLAT))
     scores = ndimage.maximum(smooth, labels, range(1, count + 1))
-    boxes = []
-    for score, region in zip(scores, ndimage.find_objects(labels), strict=True):
-        top, left = (part.start * stride / fine for part in region)
-        bottom, right = (part.stop * stride / fine for part in region)
-        dx, dy = (right - left) * rule.expansion / 2, (bottom - top) * rule.expansion / 2
-        boxes.append((float(score), geometry.box_to_original(left - dx, top - dy, right + dx, bottom + dy)))
-    return sorted(boxes, key=lambda found: (-found[0], found[1]))[: rule.most]
+    regions = ndimage.find_objects(labels)
+    return [
+        (float(score), _box_about(region, classification, rule.expansion))
+        for score, region in zip(scores, regions, strict=True)
+    ]
 
 
-def brightest_box(classification: Classification, cells: Array, rule: BoxRule) -> list[tuple[float, PixelBox]]:
-    """Return (score, box) of the fixed box about the map's brightest cell, moved inside; a flat map has none."""
-    if np.ptp(cells) <= FLAT:
-        return []
+def peak_boxes(classification: Classification, cells: Array, rule: BoxRule) -> Found:
+    """Return (score, box) of the region about each local maximum; a faint finding keeps its box beside a bright one."""
+    smooth = _smooth(classification, cells)
+    window = 2 * FINE + 1  # two cells: within one, a bilinear map has no second maximum
+    highest, lowest = ndimage.maximum_filter(smooth, window), ndimage.minimum_filter(smooth, window)
+    rows, columns = np.nonzero((smooth == highest) & (smooth > lowest + FLAT))  # an even background has no peak
+    brightest = np.argsort(-smooth[rows, columns], kind="stable")[:CANDIDATES]
+    found = []
+    for row, column in zip(rows[brightest], columns[brightest], strict=True):
+        score = float(smooth[row, column])
+        labels, _ = ndimage.label(smooth >= rule.threshold * score)
+        region = ndimage.find_objects(labels, int(labels[row, column]))[-1]
+        found.append((score, _box_about(region, classification, rule.expansion)))
+    return found
+
+
+def brightest_box(classification: Classification, cells: Array, rule: BoxRule) -> Found:
+    """Return (score, box) of the fixed box about the map's brightest cell, moved inside the image."""
+    return _fixed_box(classification, cells, rule.fixed_side, rule.fixed_side)
+
+
+def brightest_box_224(classification: Classification, cells: Array, rule: BoxRule) -> Found:
+    """Return what ``brightest_box`` does, with the side measured on the image resized to 224 x 224 pixels."""
+    geometry, share = classification.geometry, rule.fixed_side / PAPER_SIDE
+    return _fixed_box(
+        classification, cells, max(round(geometry.columns * share), 1), max(round(geometry.rows * share), 1)
+    )
+
+
+METHODS: dict[str, Callable[[Classification, Array, BoxRule], Found]] = {
+    "peaks": peak_boxes,
+    "components": component_boxes,
+    "brightest_point": brightest_box,
+    "brightest_point_224": brightest_box_224,
+}
+
+
+def otsu(values: Array) -> float:
+    """Return the cut that maximises the variance between the values below it and those at or above it."""
+    counts, edges = np.histogram(values, BINS)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below, above = np.cumsum(counts)[:-1], counts.sum() - np.cumsum(counts)[:-1]
+    total = np.cumsum(counts * centres)
+    means = total[:-1] / np.maximum(below, 1), (total[-1] - total[:-1]) / np.maximum(above, 1)
+    variance = below * above * (means[0] - means[1]) ** 2
+    return float(edges[1:-1][variance >= variance.max() * (1 - 1e-9)].mean())  # the middle of a gap between the two
+
+
+def _smooth(classification: Classification, cells: Array) -> Array:
+    """Return the map at a quarter of its cells, without what reaches into the network's padding."""
+    geometry, stride = classification.geometry, classification.feature_stride
+    smooth = ndimage.zoom(cells, FINE, order=1, mode="nearest", grid_mode=True)
+    rows, columns = (math.ceil(side * FINE / stride) for side in (geometry.input_height, geometry.input_width))
+    return np.asarray(smooth[:rows, :columns], np.float32)
+
+
+def _box_about(region: tuple[slice, ...], classification: Classification, expansion: float) -> PixelBox:
+    """Return the box, original pixels, of a region of the smooth map, enlarged about its centre."""
+    stride = classification.feature_stride
+    top, left = (part.start * stride / FINE for part in region)
+    bottom, right = (part.stop * stride / FINE for part in region)
+    dx, dy = (right - left) * expansion / 2, (bottom - top) * expansion / 2
+    return classification.geometry.box_to_original(left - dx, top - dy, right + dx, bottom + dy)
+
+
+def _fixed_box(classification: Classification, cells: Array, width: int, height: int) -> Found:
+    """Return (score, box) of ``width`` x ``height`` original pixels about the brightest cell, moved inside."""
     geometry, stride = classification.geometry, classification.feature_stride
     row, column = np.unravel_index(int(cells.argmax()), cells.shape)
     point = geometry.box_to_original(*((float(column) + 0.5) * stride, (float(row) + 0.5) * stride) * 2)
-    side = rule.fixed_side
-    left = min(max(point.left - side // 2, 0), max(geometry.columns - side, 0))
-    top = min(max(point.top - side // 2, 0), max(geometry.rows - side, 0))
-    box = PixelBox(left, top, min(left + side, geometry.columns), min(top + side, geometry.rows))
+    left = min(max(point.left - width // 2, 0), max(geometry.columns - width, 0))
+    top = min(max(point.top - height // 2, 0), max(geometry.rows - height, 0))
+    box = PixelBox(left, top, min(left + width, geometry.columns), min(top + height, geometry.rows))
     return [(float(cells.max()), box)]

@@ -6,6 +6,7 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
+from operators.activation_maps import MapRule
 from operators.localization import BoxRule, localize
 from operators.records import Classification, Localization
 from operators.stage_operator import StageOperator
@@ -18,10 +19,13 @@ class LocalizationOperator(StageOperator):
     input_port = "classifications"
     output_port = "localizations"
 
-    def __init__(self, fragment: Fragment, *args: Any, rule: BoxRule, name: str = "localization") -> None:
+    def __init__(
+        self, fragment: Fragment, *args: Any, rule: BoxRule, maps: MapRule, name: str = "localization"
+    ) -> None:
         self.rule = rule
+        self.maps = maps
         super().__init__(fragment, *args, name=name)
 
     def process(self, study: Study[Classification]) -> Study[Localization]:
         """Return the study with heat maps and boxes."""
-        return study.map(lambda classification: localize(classification, self.rule))
+        return study.map(lambda classification: localize(classification, self.rule, self.maps))

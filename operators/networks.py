@@ -12,6 +12,8 @@ from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 from torch.nn import functional
 
+POOLINGS = ("log_sum_exp", "average", "top_k", "attention")
+
 
 def _merge_top_down(stages: list[Tensor]) -> Tensor:
     """Add stages of the same number of channels, from the coarsest, the last, to the finest, the first."""
@@ -24,9 +26,9 @@ def _merge_top_down(stages: list[Tensor]) -> Tensor:
 class MapClassifier(nn.Module):
     """Classify an image by pooling a linear map of its last features.
 
-    A 1x1 convolution with one output turns the features into a map of logits, and a soft maximum over the map is the
-    image's logit. Because the last layer is linear, ``features`` x ``feature_weights`` IS the class activation map;
-    nothing has to be propagated back to get it.
+    A 1x1 convolution with one output turns the features into a map of logits, and a pooling of the map, by default a
+    soft maximum, is the image's logit. Because the last layer is linear, ``features`` x ``feature_weights`` IS the
+    class activation map; nothing has to be propagated back to get it.
 
     Parameters
     ----------
@@ -40,18 +42,41 @@ class MapClassifier(nn.Module):
         a finding counts the same in a small and in a large image.
     prior
         Probability that the map gives to an average cell before training.
+    pooling
+        ``log_sum_exp``; ``average``: what global average pooling and a linear layer compute; ``top_k``: mean of the
+        brightest cells; ``attention``: mean weighted by a softmax over all cells, from a 1x1 convolution of the
+        features. The average drowns a finding of one cell, the others do not.
+    brightest
+        ``k`` of ``top_k``, cells.
+
+    Raises
+    ------
+    ValueError
+        If there is no such pooling.
 
     Notes
     -----
-    Feature pyramid: Lin et al., CVPR 2017. Log-sum-exp pooling: Pinheiro & Collobert, CVPR 2015.
+    Feature pyramid: Lin et al., CVPR 2017. Log-sum-exp pooling: Pinheiro & Collobert, CVPR 2015. Attention: Ilse et
+    al., ICML 2018.
     """
 
     def __init__(
-        self, encoder: nn.Module, feature_channels: int | None = 128, sharpness: float = 2.0, prior: float = 0.01
+        self,
+        encoder: nn.Module,
+        feature_channels: int | None = 128,
+        sharpness: float = 2.0,
+        prior: float = 0.01,
+        *,
+        pooling: str = "log_sum_exp",
+        brightest: int = 8,
     ) -> None:
         super().__init__()
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling {pooling!r}; known are {', '.join(POOLINGS)}")
         self.encoder = encoder
         self.sharpness = sharpness
+        self.pooling = pooling
+        self.brightest = brightest
         stages: Sequence[int] = encoder.feature_info.channels()  # type: ignore[operator, union-attr]
         self.lateral = nn.ModuleList()
         self.merge: nn.Module = nn.Identity()
@@ -62,7 +87,9 @@ class MapClassifier(nn.Module):
                 nn.BatchNorm2d(feature_channels),
                 nn.ReLU(inplace=True),
             )
-        self.classifier = nn.Conv2d(stages[-1] if feature_channels is None else feature_channels, 1, 1)
+        channels = stages[-1] if feature_channels is None else feature_channels
+        self.classifier = nn.Conv2d(channels, 1, 1)
+        self.attention: nn.Module = nn.Conv2d(channels, 1, 1) if pooling == "attention" else nn.Identity()
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.constant_(self.classifier.bias, float(torch.logit(torch.tensor(prior))))  # type: ignore[arg-type]
 
@@ -85,11 +112,18 @@ class MapClassifier(nn.Module):
     @torch.jit.export
     def forward_head(self, features: Tensor) -> Tensor:
         """Return the logit of "abnormal", (batch, 1), of ``forward_features``."""
-        return self.pool(self.forward_map(features))
+        return self.pool(self.forward_map(features), features)
 
-    def pool(self, logit_map: Tensor) -> Tensor:
-        """Return the image's logit, (batch, 1), of the map of logits."""
-        return torch.logsumexp(logit_map.flatten(2).float() * self.sharpness, dim=2) / self.sharpness
+    def pool(self, logit_map: Tensor, features: Tensor) -> Tensor:
+        """Return the image's logit, (batch, 1), of the map of logits and the features that it was made of."""
+        cells = logit_map.flatten(2).float()
+        if self.pooling == "average":
+            return cells.mean(dim=2)
+        if self.pooling == "top_k":  # a slice, unlike topk, may be longer than a small map
+            return cells.sort(dim=2, descending=True)[0][:, :, : self.brightest].mean(dim=2)
+        if self.pooling == "attention":
+            return (torch.softmax(self.attention(features).flatten(2).float(), dim=2) * cells).sum(dim=2)
+        return torch.logsumexp(cells * self.sharpness, dim=2) / self.sharpness
 
     @torch.jit.ignore  # type: ignore[untyped-decorator]
     def get_classifier(self) -> nn.Module:

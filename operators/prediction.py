@@ -10,22 +10,22 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from monai.inferers.inferer import Inferer
 from numpy.typing import NDArray
-from segment_anything.modeling import Sam
-from torch import Tensor, nn
+from torch import nn
 
+from operators.activation_maps import PLAIN, MapRule, activation_map, map_name
 from operators.bundle import load_classifier, load_segmenter
 from operators.classification import classify
 from operators.errors import BundleError, FailedReason, InvalidDicomError
-from operators.geometry import PixelBox, PixelGeometry
+from operators.geometry import PixelBox
 from operators.image_file import ImageFile
-from operators.localization import activation_map
+from operators.localization import fitted_rules
 from operators.records import Bundle, Classification, ExcludedImage, Localization, SourceImage
-from operators.segmentation import PromptRule, encode, outline, window_of
+from operators.segmentation import PromptRule, outline_each
 from operators.study import Study
 
 
@@ -50,28 +50,33 @@ class ClassificationInferer(Inferer):
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
+        self.rule = fitted_rules(bundle)[0]
 
     def __call__(
         self, inputs: ImageFile | ExcludedImage, network: nn.Module, *args: Any, **kwargs: Any
     ) -> Classification | ExcludedImage:
-        """Return the classification by ``network``."""
+        """Return the classification by ``network``, with what the bundle's own map is made of."""
         bundle = dataclasses.replace(self.bundle, network=network)
-        return Study(None, (inputs,)).map(lambda image: classify(image.radiograph, bundle)).images[0]
+        return Study(None, (inputs,)).map(lambda image: classify(image.radiograph, bundle, self.rule)).images[0]
 
 
 class AddHeatMap:
-    """Postprocessing: make of ``pred``, a classification, a localization without boxes."""
+    """Postprocessing: make of ``pred``, a classification, a localization without boxes, by the bundle's own map."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.rule = fitted_rules(bundle)[0]
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return new data."""
-        return {**data, "pred": Study(None, (data["pred"],)).map(add_heat_map).images[0]}
+        located = Study(None, (data["pred"],)).map(lambda classification: add_heat_map(classification, self.rule))
+        return {**data, "pred": located.images[0]}
 
 
-def add_heat_map(classification: Classification) -> Localization:
+def add_heat_map(classification: Classification, rule: MapRule = PLAIN) -> Localization:
     """Return a classification with its heat map on the original pixels, as ``localization.localize`` draws it."""
-    cells = activation_map(classification)
+    cells = activation_map(classification, rule)
     heatmap = classification.geometry.map_to_original(cells, classification.feature_stride)
-    return Localization(classification, heatmap, (), ())
+    return Localization(classification, heatmap, (), (), map_name(classification, rule))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +92,14 @@ class Outlines:
     def source(self) -> SourceImage:
         """The image that it is about."""
         return self.image.source
+
+
+def prompt_rule(**told: Any) -> PromptRule:
+    """Return how SAM is prompted; SystemExit says in one line what a command got wrong."""
+    try:
+        return PromptRule(**told)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
 
 
 class PromptedInferer(Inferer):
@@ -107,6 +120,8 @@ class PromptedInferer(Inferer):
 def outline_boxes(image: ImageFile, boxes: Sequence[PixelBox], bundle: Bundle, rule: PromptRule) -> Outlines:
     """Outline the finding of every box, as ``segmentation.segment`` does; what of a box lies outside is cut off.
 
+    There is no heat map: ``box_points`` is ``box_centre``, ``best_of_three`` goes by the predicted IoU alone.
+
     Raises
     ------
     InvalidDicomError
@@ -114,22 +129,14 @@ def outline_boxes(image: ImageFile, boxes: Sequence[PixelBox], bundle: Bundle, r
     """
     pixels = image.radiograph.pixels
     rows, columns = pixels.shape
-    encoded: dict[PixelBox, tuple[Tensor, PixelGeometry]] = {}
-    network = cast("Sam", bundle.network)  # open_segmenter has seen to it
-    inside, masks, scores = [], [], []
+    inside = []
     for number, box in enumerate(boxes, start=1):
         if box.left >= columns or box.top >= rows or min(box.right, box.bottom) <= 0:
             detail = f"box {number} lies outside the {columns} x {rows} pixels; correct boxes_xyxy"
             raise InvalidDicomError(FailedReason.HEADER_INVALID, detail)
-        prompt = PixelBox(max(box.left, 0), max(box.top, 0), min(box.right, columns), min(box.bottom, rows))
-        window = window_of(prompt, pixels.shape, rule)
-        if window not in encoded:
-            encoded[window] = encode(pixels, window, bundle)
-        mask, score = outline(prompt, *encoded[window], network)
-        inside.append(prompt)
-        masks.append(mask)
-        scores.append(score)
-    return Outlines(image, tuple(inside), tuple(masks), tuple(scores))
+        inside.append(PixelBox(max(box.left, 0), max(box.top, 0), min(box.right, columns), min(box.bottom, rows)))
+    outlines = outline_each(pixels, inside, bundle, rule)
+    return Outlines(image, tuple(inside), tuple(mask for mask, _ in outlines), tuple(score for _, score in outlines))
 
 
 class AddLabels:

@@ -138,32 +138,73 @@ class Opinion:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class FeatureStage:
+    """What a stage of the network says of a view, mirrored back where the view is: every stage lies as the image.
+
+    ``features`` (channels, h, w) float32; ``gradients`` of the network's own logit with respect to them, the same
+    shape, or None where no map needs them; ``stride``: pixels of the view's input per cell.
+    """
+
+    features: NDArray[np.float32]
+    gradients: NDArray[np.float32] | None
+    stride: float
+
+    def __post_init__(self) -> None:
+        _freeze(self.features)
+        if self.gradients is not None:
+            _freeze(self.gradients)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureView:
+    """One look of the network at a radiograph: its stages, the one that the head pools last; ``flipped``: mirrored."""
+
+    stages: tuple[FeatureStage, ...]
+    geometry: PixelGeometry
+    flipped: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Classification:
     """What the classifier says of one radiograph, or several classifiers together.
 
-    ``probability`` [0, 1] of "abnormal"; ``features`` (channels, h, w) float32; ``feature_weights`` (channels,) and
-    ``feature_bias``: weights x features + bias is the class activation map in logits. ``feature_bias`` is None where
-    the map has no absolute scale (gradient-weighted maps). Of several classifiers, the first gives the features and
-    all that belongs to them; ``opinions`` holds each one's own result, in order.
+    ``probability`` [0, 1] of "abnormal"; ``views``: the plain one first, from which probability and state come, then
+    those that only the map is made of; ``feature_weights`` (channels,) and ``feature_bias``: weights x features + bias
+    is the class activation map in logits. ``feature_bias`` is None where the map has no absolute scale
+    (gradient-weighted maps). Of several classifiers, the first gives the views and all that belongs to them;
+    ``opinions`` holds each one's own result, in order.
     """
 
     radiograph: Radiograph
     probability: float
     state: str
-    features: NDArray[np.float32]
+    views: tuple[FeatureView, ...]
     feature_weights: NDArray[np.float32]
     feature_bias: float | None
-    feature_stride: float
-    geometry: PixelGeometry
     opinions: tuple[Opinion, ...]
 
     def __post_init__(self) -> None:
-        _freeze(self.features, self.feature_weights)
+        _freeze(self.feature_weights)
 
     @property
     def source(self) -> SourceImage:
         """The image that it is about."""
         return self.radiograph.source
+
+    @property
+    def features(self) -> NDArray[np.float32]:
+        """What the head pools of the plain view, (channels, h, w) float32."""
+        return self.views[0].stages[-1].features
+
+    @property
+    def feature_stride(self) -> float:
+        """Input pixels per cell of ``features``."""
+        return self.views[0].stages[-1].stride
+
+    @property
+    def geometry(self) -> PixelGeometry:
+        """Where the image lies in the input of the plain view."""
+        return self.views[0].geometry
 
     @property
     def logit(self) -> float:
@@ -180,13 +221,14 @@ class Classification:
 class Localization:
     """Where the classifier saw it: ``heatmap`` (rows, columns) float32 [0, 1]; ``boxes`` and their ``scores`` [0, 1].
 
-    No box: nothing to outline.
+    No box: nothing to outline. ``map_name`` says which map it is, as a fragment of a sentence.
     """
 
     classification: Classification
     heatmap: NDArray[np.float32]
     boxes: tuple[PixelBox, ...]
     scores: tuple[float, ...]
+    map_name: str = ""
 
     def __post_init__(self) -> None:
         _freeze(self.heatmap)

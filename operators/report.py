@@ -35,18 +35,33 @@ class Page:
     limits: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What is shown of an image: two data URIs, and which map the heat map is."""
+
+    plain: str
+    finding: str
+    map_name: str
+
+
 def render_study(reported: ReportedStudy, summary: StudySummary, pictures: int) -> str:
     """Return the HTML section of a study; at most ``pictures`` of its images are shown with pictures."""
-    shown: list[tuple[str, str] | None] = []
+    shown: list[Pictures | None] = []
     for image in reported.study.images:
         if isinstance(image, ExcludedImage) or sum(pair is not None for pair in shown) >= pictures:
             shown.append(None)
         else:
-            pixels = image.segmentation.localization.classification.radiograph.pixels
-            shown.append((data_uri(plain_picture(pixels)), data_uri(finding_picture(image.segmentation))))
+            shown.append(_pictures(image))
     together = [_classified_together(image) for image in reported.study.images]
     images = list(zip(summary.images, shown, together, strict=True))
     return _TEMPLATES.get_template("study.html").render(study=summary, images=images, states=STATES)
+
+
+def _pictures(image: EncodedImage) -> Pictures:
+    """Return the pictures of an image that was analysed."""
+    localization = image.segmentation.localization
+    plain = plain_picture(localization.classification.radiograph.pixels)
+    return Pictures(data_uri(plain), data_uri(finding_picture(image.segmentation)), localization.map_name)
 
 
 def _classified_together(image: EncodedImage | ExcludedImage) -> Classification | None:

@@ -1,22 +1,33 @@
-"""Localization + bundle -> segmentation: SAM, prompted by each box, outlines the finding."""
+"""Localization + bundle -> segmentation: SAM, prompted by each box, outlines the finding.
+
+``outline`` is where a box becomes a mask.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from segment_anything.modeling import Sam
-from torch import Tensor
 
-from operators.geometry import PixelBox, PixelGeometry, cut, geometry_of, paste, square_around, whole_image
+from operators.automatic_masks import generate, mask_of_box
+from operators.geometry import PixelBox, cut, paste, square_around, whole_image
+from operators.prompts import JITTERS, Points, centre_point, heat_points, jittered_boxes, no_points
 from operators.records import Bundle, Localization, Segmentation
+from operators.sam import MASK_LOGIT, EncodedWindow, decode, encode, sam_of
+
+Array = NDArray[np.float32]
+Outline = tuple[NDArray[np.bool_], float]
+PROMPTS = ("box", "box_centre", "box_points", "automatic")
+MASKS = ("one", "best_of_three")
+COLD = 1e-6  # a heat map that does not exceed it says nothing of where
 
 
 @dataclass(frozen=True, slots=True)
 class PromptRule:
-    """What SAM sees of the image.
+    """What SAM sees of the image, what it is told, and which of its masks is taken.
 
     Parameters
     ----------
@@ -24,25 +35,60 @@ class PromptRule:
         Side of the square window about a box, in longer sides of the box; None: the whole image.
     smallest_window
         Least side of a window, original pixels.
+    prompt
+        ``box``; ``box_centre``: and a positive point in its centre; ``box_points``: and a positive point where the heat
+        map is highest in the box, and negative ones where it is lowest beside it, or ``box_centre`` where there is no
+        heat map; ``automatic``: no prompt, the mask of the whole image that suits the box best (the other parameters
+        have no meaning then).
+    votes
+        1 to 25: so many variations of the box, the first the box itself, vote on each pixel.
+    masks
+        ``one``: SAM's mask of an unambiguous prompt; ``best_of_three``: of its three masks of an ambiguous one that of
+        the highest predicted IoU x overlap with the heat map, or predicted IoU alone where there is no heat map.
+
+    Raises
+    ------
+    ValueError
+        If there is no such prompt, number of votes or choice of masks.
     """
 
     zoom: float | None
     smallest_window: int = 32
+    prompt: str = "box"
+    votes: int = 1
+    masks: str = "one"
+
+    def __post_init__(self) -> None:
+        if self.prompt not in PROMPTS or self.masks not in MASKS or not 1 <= self.votes <= len(JITTERS):
+            raise ValueError(
+                f"prompt {self.prompt}, votes {self.votes}, masks {self.masks}: prompt must be one of "
+                f"{', '.join(PROMPTS)}, votes from 1 to {len(JITTERS)}, masks {' or '.join(MASKS)}"
+            )
 
 
 def segment(localization: Localization, bundle: Bundle, rule: PromptRule) -> Segmentation:
-    """Outline the finding of every box; an image that several boxes share is encoded once."""
+    """Outline the finding of every box."""
     pixels = localization.classification.radiograph.pixels
-    encoded: dict[PixelBox, tuple[Tensor, PixelGeometry]] = {}
-    masks, scores = [], []
-    for box in localization.boxes:
+    outlines = outline_each(pixels, localization.boxes, bundle, rule, localization.heatmap)
+    return Segmentation(localization, tuple(mask for mask, _ in outlines), tuple(score for _, score in outlines))
+
+
+def outline_each(
+    pixels: Array, boxes: Sequence[PixelBox], bundle: Bundle, rule: PromptRule, heatmap: Array | None = None
+) -> list[Outline]:
+    """Return the mask of every box, and its predicted IoU; a window that several boxes share is encoded once."""
+    sam = sam_of(bundle)
+    if rule.prompt == "automatic":
+        found = generate(pixels, bundle) if boxes else None
+        return [mask_of_box(box, found) for box in boxes if found is not None]
+    encoded: dict[PixelBox, EncodedWindow] = {}
+    outlines = []
+    for box in boxes:
         window = window_of(box, pixels.shape, rule)
         if window not in encoded:
             encoded[window] = encode(pixels, window, bundle)
-        mask, score = outline(box, *encoded[window], _sam(bundle))
-        masks.append(mask)
-        scores.append(score)
-    return Segmentation(localization, tuple(masks), tuple(scores))
+        outlines.append(outline(box, encoded[window], sam, rule, heatmap))
+    return outlines
 
 
 def window_of(box: PixelBox, shape: tuple[int, ...], rule: PromptRule) -> PixelBox:
@@ -52,34 +98,51 @@ def window_of(box: PixelBox, shape: tuple[int, ...], rule: PromptRule) -> PixelB
     return square_around(box, rule.zoom, rule.smallest_window)
 
 
-def encode(pixels: NDArray[np.float32], window: PixelBox, bundle: Bundle) -> tuple[Tensor, PixelGeometry]:
-    """Return the embedding (1, channels, h, w) of a window, and where the window lies in SAM's input."""
-    sam = _sam(bundle)
-    image = bundle.preprocess(cut(pixels, window))
-    with torch.inference_mode():
-        embedding = sam.image_encoder(sam.preprocess(image.as_subclass(Tensor))[None])
-    return embedding, geometry_of(image.affine, pixels.shape, window)
-
-
-def outline(box: PixelBox, embedding: Tensor, geometry: PixelGeometry, sam: Sam) -> tuple[NDArray[np.bool_], float]:
+def outline(box: PixelBox, encoded: EncodedWindow, sam: Sam, rule: PromptRule, heatmap: Array | None = None) -> Outline:
     """Return the mask of one box, (rows, columns) bool of the original image, and its predicted IoU [0, 1]."""
-    prompt = torch.tensor([geometry.box_to_input(box)])
-    with torch.inference_mode():
-        sparse, dense = sam.prompt_encoder(points=None, boxes=prompt, masks=None)
-        logits, iou = sam.mask_decoder(
-            image_embeddings=embedding,
-            image_pe=sam.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=False,  # a box is not ambiguous
-        )
-    stride = sam.image_encoder.img_size / logits.shape[-1]
-    inside = geometry.map_to_original(logits[0, 0].numpy(), stride) > sam.mask_threshold
-    mask = paste(inside, geometry.window, geometry.rows, geometry.columns)
-    return mask, min(max(float(iou[0, 0]), 0.0), 1.0)
+    geometry = encoded.geometry
+    boxes = jittered_boxes(box, rule.votes, geometry.rows, geometry.columns)
+    points = points_of(box, geometry.window, rule, heatmap)
+    decoded = decode(sam, encoded, boxes, points, three=rule.masks == "best_of_three")
+    logits, scores = vote(decoded.logits, decoded.predicted_iou)
+    masks = [geometry.map_to_original(each, decoded.stride) > MASK_LOGIT for each in logits]
+    best = choose(masks, scores, None if heatmap is None else cut(heatmap, geometry.window))
+    mask = paste(masks[best], geometry.window, geometry.rows, geometry.columns)
+    return mask, float(scores[best])
 
 
-def _sam(bundle: Bundle) -> Sam:
-    if not isinstance(bundle.network, Sam):
-        raise TypeError(f"bundle {bundle.name} holds no Segment Anything Model")
-    return bundle.network
+def points_of(box: PixelBox, window: PixelBox, rule: PromptRule, heatmap: Array | None) -> Points:
+    """Return the points that SAM is told beside the box."""
+    if rule.prompt == "box":
+        return no_points()
+    if rule.prompt == "box_points" and heatmap is not None:
+        return heat_points(box, heatmap, window)
+    return centre_point(box)
+
+
+def vote(logits: Array, predicted_iou: Array) -> tuple[Array, Array]:
+    """Return the logits of the votes' mean probability, (masks, h, w), and their predicted IoU, (masks,).
+
+    ``logits`` is (votes, masks, h, w), ``predicted_iou`` (votes, masks). The more the votes' own masks differ from the
+    one that they agree on, the less is predicted of it: their mean IoU with it is a factor.
+    """
+    if len(logits) == 1:
+        return logits[0], predicted_iou[0]
+    yes, no = (np.logaddexp.reduce(-np.logaddexp(0, sign * logits)) for sign in (-1, 1))  # log of the sums
+    agreed = yes - no
+    single, together = logits > MASK_LOGIT, agreed > MASK_LOGIT
+    shared, either = (single & together).sum(axis=(-2, -1)), (single | together).sum(axis=(-2, -1))
+    stability = np.where(either > 0, shared / np.maximum(either, 1), 1.0).mean(axis=0)
+    return agreed, np.asarray(predicted_iou.mean(axis=0) * stability, np.float32)
+
+
+def choose(masks: Sequence[NDArray[np.bool_]], predicted_iou: Array, heat: Array | None) -> int:
+    """Return which mask has the highest predicted IoU x soft Jaccard index with the heat, all of one window.
+
+    The heat counts relative to its maximum in the window: a faint map points to its place as a bright one does.
+    """
+    top = 0.0 if heat is None or len(masks) == 1 else float(heat.max())
+    if heat is None or top <= COLD:
+        return int(predicted_iou.argmax())
+    overlaps = [float(heat[mask].sum()) / max(top * mask.sum() + float(heat[~mask].sum()), COLD) for mask in masks]
+    return max(range(len(masks)), key=lambda index: (predicted_iou[index] * overlaps[index], predicted_iou[index]))

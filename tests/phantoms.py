@@ -13,7 +13,16 @@ from pydicom.uid import ExplicitVRLittleEndian
 from operators.dicom_source import normalise
 from operators.geometry import PixelGeometry, whole_image
 from operators.radiographs import body_part, imager_pixel_spacing_mm, laterality
-from operators.records import Bundle, Classification, Opinion, Radiograph, SourceFile, SourceImage
+from operators.records import (
+    Bundle,
+    Classification,
+    FeatureStage,
+    FeatureView,
+    Opinion,
+    Radiograph,
+    SourceFile,
+    SourceImage,
+)
 from training.phantoms import draw_phantom
 from training.wrap_dicom import Description, wrap
 
@@ -89,15 +98,15 @@ def classification(
         features = np.full((1, rows // stride, columns // stride), -6, np.float32)
         features[0, 3:5, 2:4] = 4
     pixels = np.zeros((rows, columns), np.float32) + 0.25
+    seen = PixelGeometry(rows, columns, whole_image(rows, columns), rows, columns)
+    stage = FeatureStage(features, overrides.pop("gradients", None), float(stride))
     fields: dict[str, Any] = {
         "radiograph": Radiograph(overrides.pop("source", None) or source_image(), pixels),
         "probability": 0.9,
         "state": state,
-        "features": features,
-        "feature_weights": np.ones(1, np.float32),
+        "views": (FeatureView((stage,), overrides.pop("geometry", seen), flipped=False),),
+        "feature_weights": np.ones(features.shape[0], np.float32),
         "feature_bias": 0.0,
-        "feature_stride": float(stride),
-        "geometry": PixelGeometry(rows, columns, whole_image(rows, columns), rows, columns),
         "opinions": (Opinion("msk_a", 2.2, overrides.get("probability", 0.9), state),),
     }
     return Classification(**(fields | overrides))
@@ -111,5 +120,9 @@ def tiny_bundle(network: Any, preprocess: Any, name: str = "tiny", **metadata: A
         "0" * 64,
         network.eval(),
         preprocess,
-        {"operating_points": {"temperature": 1.0, "image": points, "study": points}} | metadata,
+        {
+            "operating_points": {"temperature": 1.0, "image": points, "study": points},
+            "localization": {"threshold": 0.5, "expansion": 0.0},
+        }
+        | metadata,
     )

@@ -22,15 +22,20 @@ BASE = {
     "study",
 }  # what plain stages may use
 PLAIN = {
+    "activation_maps",
+    "automatic_masks",
     "classification",
     "dicom_seg",
     "dicom_source",
     "dicom_sr",
+    "feature_views",
     "localization",
     "outputs",
     "pictures",
+    "prompts",
     "radiographs",
     "report",
+    "sam",
     "segmentation",
     "studies",
 }
@@ -40,10 +45,16 @@ EDGES = {"bundle", "codecs", "decoding", "dicom_file", "stage_operator"}  # file
 INFERENCE = {"image_file", "image_grid", "image_list", "prediction", "prediction_writer"}
 # A plain module may build on these plain modules; the arrows run one way.
 BUILDS_ON = {
+    "automatic_masks": {"sam"},
+    "classification": {"activation_maps", "feature_views"},
     "dicom_seg": {"dicom_source"},
     "dicom_sr": {"dicom_source"},
+    "feature_views": {"activation_maps"},
+    "localization": {"activation_maps"},
     "outputs": {"dicom_source"},
     "report": {"outputs", "pictures"},
+    "sam": {"prompts"},
+    "segmentation": {"automatic_masks", "prompts", "sam"},
     "studies": {"radiographs"},
 }
 

@@ -80,8 +80,9 @@ def start(trainer: Any, dry_run: bool) -> None:
         trainer.run()
         return
     batch = next(iter(trainer.data_loader))
-    image, target = trainer.prepare_batch(batch, trainer.state.device)
-    loss = trainer.loss_function(trainer.inferer(image, trainer.network), target)
+    image, target, *more = trainer.prepare_batch(batch, trainer.state.device)
+    prompts = more[0] if more else ()  # what the network takes beside the image
+    loss = trainer.loss_function(trainer.inferer(image, trainer.network, *prompts), target)
     sys.stdout.write(f"dry run: {tuple(image.shape)} a batch, loss {float(loss):.4f}; nothing was trained\n")
 
 

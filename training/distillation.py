@@ -53,7 +53,7 @@ class WithTeacher(nn.Module):
         of_map = (weight * functional.smooth_l1_loss(logit_map, target, reduction="none")).mean()
         hint = self.standardise(functional.avg_pool2d(shown.float(), factor))
         of_features = functional.mse_loss(self.project(features).float(), hint)
-        return {"logit": self.network.pool(logit_map), "map": logit_map, "imitation": of_map + of_features}
+        return {"logit": self.network.pool(logit_map, features), "map": logit_map, "imitation": of_map + of_features}
 
 
 def _soft_maximum(logit_map: Tensor, factor: int, sharpness: float) -> Tensor:

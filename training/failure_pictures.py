@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from operators.bundle import load_classifier
 from operators.classification import classify
-from operators.localization import BoxRule, localize
+from operators.localization import fitted_rules, localize
 from operators.records import Bundle, Localization, Radiograph, SourceFile, SourceImage
 from training.checks import or_exit
 from training.phantoms import FINDINGS, Phantom, draw_phantom, mask_box
@@ -48,15 +48,14 @@ class Tried:
 
 def try_phantoms(bundle: Bundle, count: int, seed: int) -> list[Tried]:
     """Classify ``count`` phantoms, half of them without a finding, that no training has seen (its seeds are small)."""
-    fitted = bundle.metadata["localization"]
-    rule = BoxRule("components", fitted["threshold"], fitted["expansion"], 3, 50)
+    maps, rule = fitted_rules(bundle)
     tried = []
     for index in tqdm(range(count), unit="phantom", disable=not sys.stderr.isatty()):
         finding = "none" if index % 2 == 0 else FINDINGS[1 + (index // 2) % 3]
         phantom = draw_phantom(seed * 1_000_000 + index, finding, ROWS, COLUMNS)
         file = SourceFile(Path(str(index)), str(index))
         source = SourceImage(file, Dataset(), str(index), None, None, None, None, True)
-        tried.append(Tried(phantom, localize(classify(Radiograph(source, phantom.pixels), bundle), rule)))
+        tried.append(Tried(phantom, localize(classify(Radiograph(source, phantom.pixels), bundle, maps), rule, maps)))
     return tried
 
 

@@ -11,7 +11,7 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from tqdm import tqdm
 
+from operators.activation_maps import METHODS, MapRule
 from operators.bundle import load_bundle
 from operators.classification import classify
-from operators.localization import BoxRule, activation_map, component_boxes
-from operators.records import Bundle, Classification, Radiograph, SourceFile, SourceImage
+from operators.localization import BoxRule
+from operators.records import Bundle, Radiograph, SourceFile, SourceImage
+from training.box_fitting import MappedImage, fit_boxes, mapped
 from training.calibration import (
     fit_calibration,
     fit_decision,
@@ -38,23 +40,19 @@ from training.data import read_pixels
 from training.evaluate import write_bundle_evaluation
 from training.export import write_checksums
 from training.manifest import ImageRecord
-from training.metrics import match_boxes
-from training.prompts import pixel_box
 from training.scores import sample_of, score_of, studies_of
 
-THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 SENSITIVITY, SPECIFICITY = 0.92, 0.95  # on val; .90 of the findings is what rule-out has to keep elsewhere
-EXPANSIONS = (0.0, 0.15, 0.3, 0.5)
 NOT_FITTED = {"temperature": 1.0, "bias": 0.0, "image": {"rule_out": 0.5, "rule_in": 0.5}}  # gives the logit as it is
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """A record of a manifest and what the application's own code says of it."""
+    """A record of a manifest and what the application's own code says of it; ``image`` where a finding has boxes."""
 
     record: ImageRecord
-    classification: Classification
     logit: float
+    image: MappedImage | None
 
 
 def radiograph_of(record: ImageRecord) -> Radiograph:
@@ -65,12 +63,21 @@ def radiograph_of(record: ImageRecord) -> Radiograph:
     return Radiograph(source, read_pixels(str(record.path)))
 
 
-def predict(bundle: Bundle, records: Sequence[ImageRecord]) -> Iterator[Prediction]:
-    """Classify images with the application's code, one at a time, as if nothing were fitted yet."""
+def predict(bundle: Bundle, records: Sequence[ImageRecord], maps: MapRule | None) -> Iterator[Prediction]:
+    """Classify images with the application's code, one at a time, as if nothing were fitted yet.
+
+    Parameters
+    ----------
+    maps
+        How the maps of images with boxes are made; None: no map is wanted.
+    """
     plain = dataclasses.replace(bundle, metadata={**bundle.metadata, "operating_points": NOT_FITTED})
     for record in tqdm(records, unit="image", disable=not sys.stderr.isatty()):
-        classification = classify(radiograph_of(record), plain)
-        yield Prediction(record, classification, classification.opinions[0].logit)
+        if maps is None or not record.boxes:
+            yield Prediction(record, classify(radiograph_of(record), plain).logit, None)
+        else:
+            classification = classify(radiograph_of(record), plain, maps, everything=True)
+            yield Prediction(record, classification.logit, mapped(record, classification, maps))
 
 
 def fit_points(
@@ -119,38 +126,6 @@ def _thresholds(
     return {name: shortest(value, probabilities) for name, value in thresholds.items()}
 
 
-def calibrated(prediction: Prediction, points: Mapping[str, Any]) -> Prediction:
-    """Return a prediction of ``predict`` with its activation map in calibrated logits, as the application has it."""
-    plain, temperature = prediction.classification, points["temperature"]
-    bias = None if plain.feature_bias is None else plain.feature_bias / temperature + points["bias"]
-    weights = plain.feature_weights / np.float32(temperature)
-    return dataclasses.replace(
-        prediction, classification=dataclasses.replace(plain, feature_weights=weights, feature_bias=bias)
-    )
-
-
-def fit_boxes(predictions: Sequence[Prediction], most: int = 3, least_iou: float = 0.3) -> dict[str, Any]:
-    """Return the threshold and the expansion with the best F1 of boxes on abnormal images, at an IoU of at least .3."""
-    abnormal = [prediction for prediction in predictions if prediction.record.boxes]
-    best: tuple[float, float, float] = (-1.0, 0.5, 0.0)
-    for threshold in THRESHOLDS:
-        for expansion in EXPANSIONS:
-            rule = BoxRule("components", threshold, expansion, most, 50)
-            matched = found = true = 0
-            for prediction in abnormal:
-                boxes = [
-                    box
-                    for _, box in component_boxes(
-                        prediction.classification, activation_map(prediction.classification), rule
-                    )
-                ]
-                expert = [pixel_box(box) for box in prediction.record.boxes]
-                matched += match_boxes(boxes, expert, least_iou)
-                found, true = found + len(boxes), true + len(expert)
-            best = max(best, (2 * matched / (found + true), threshold, expansion))
-    return {"threshold": best[1], "expansion": best[2], "val_f1_at_iou_0.3": round(best[0], 4)}
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Fit and write."""
     parser = argparse.ArgumentParser(prog="python -m training.fit", description=__doc__)
@@ -159,6 +134,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--no-boxes", action="store_true", help="leave the rule for boxes as it is: the network has no usable map"
     )
+    parser.add_argument("--map", choices=METHODS, default="cam")
+    parser.add_argument("--stages", type=int, default=1, help="of the network, from the last; their maps are averaged")
+    parser.add_argument("--flips", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--scales", type=float, nargs="+", default=(1.0,), help="sizes of the image that are averaged")
+    parser.add_argument("--boxes", choices=("peaks", "components"), default="peaks")
     parser.add_argument("--parts", nargs="*", default=(), help="body parts; none: all")
     parser.add_argument("--sensitivity", type=float, default=SENSITIVITY, help="of the rule-out point, on val")
     parser.add_argument("--specificity", type=float, default=SPECIFICITY, help="of the rule-in point, on val")
@@ -168,17 +148,20 @@ def main(arguments: list[str] | None = None) -> int:
     or_exit(require_both_classes, np.array([record.label for record in records], float))
     write_checksums(options.bundle)
     bundle = or_exit(load_bundle, options.bundle)
-    predictions = list(predict(bundle, records))
+    maps = MapRule(options.map, options.stages, options.flips, tuple(options.scales))
+    predictions = list(predict(bundle, records, None if options.no_boxes else maps))
     points = or_exit(fit_points, predictions, options.sensitivity, options.specificity)
     path = options.bundle / "configs" / "metadata.json"
     metadata = json.loads(path.read_text("utf-8"))
     metadata["operating_points"] = points
     if not options.no_boxes:
-        metadata["localization"] = fit_boxes([calibrated(prediction, points) for prediction in predictions])
+        images = [prediction.image for prediction in predictions if prediction.image is not None]
+        fitted = fit_boxes(images, points, BoxRule(options.boxes, 0.5, 0.0), maps)
+        metadata["localization"] = {"stages": metadata.get("localization", {}).get("stages", []), **fitted}
     path.write_text(json.dumps(metadata, indent=4) + "\n", "utf-8")
     write_checksums(options.bundle)
-    fitted = {key: metadata.get(key) for key in ("operating_points", "localization")}
-    sys.stdout.write(json.dumps(fitted, indent=1) + "\n")
+    written = {key: metadata.get(key) for key in ("operating_points", "localization")}
+    sys.stdout.write(json.dumps(written, indent=1) + "\n")
     if options.output_dir is not None:
         logits = [prediction.logit for prediction in predictions]
         write_bundle_evaluation(bundle, points, records, logits, (options.dataset_dir, options.output_dir))

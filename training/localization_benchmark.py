@@ -1,7 +1,8 @@
-"""How well heat map, boxes and outlines meet the expert's masks.
+"""How well maps, boxes and outlines meet the expert's marks: every way of making them, in one table and one picture.
 
-``python -m training.localization_benchmark data/fracatlas --split val`` runs the application's own code on the abnormal
-images of a manifest with boxes and masks, and on the normal ones for false boxes.
+``python -m training.localization_benchmark data/fracatlas --split val --output runs/localization`` runs the
+application's own code and writes ``localization.json``, ``localization.md`` and ``localization.png``. Any data set with
+masks or boxes serves; where abnormal images have none, only the agreement of outlines and map can be given.
 """
 
 from __future__ import annotations
@@ -9,171 +10,168 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from operators.bundle import load_bundle
-from operators.classification import classify
-from operators.geometry import PixelBox
-from operators.localization import BoxRule, localize
-from operators.records import Bundle, Classification, Localization
-from operators.segmentation import PromptRule, segment
-from training.data import read_pixels
-from training.fit import radiograph_of
-from training.manifest import ImageRecord, read_manifest
-from training.metrics import bootstrap_interval, dice, match_boxes
-from training.prompts import pixel_box
+from operators.bundle import load_classifier, load_segmenter
+from training.checks import or_exit
+from training.dataset import read_dataset
+from training.evaluate import data_of
+from training.localization_arms import OUTLINES, Arm, Defaults, arms_of, choose_arms, defaults_of, possible, prompt_of
+from training.localization_measuring import Case, Measured, Tools, measure, read_case
+from training.localization_page import draw, tables
+from training.localization_summary import ArmResult, Images, images_of, summarise
+from training.localization_timing import time_arms
+from training.manifest import ImageRecord
+from training.metrics import as_json
+from training.resampling import RESAMPLES
+from training.scores import names_of
+from training.tables import as_markdown
 
-RESAMPLES = 2000
-Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """One way of finding and outlining: the bundles and their rules."""
-
-    classifier: Bundle
-    segmenter: Bundle
-    boxes: BoxRule
-    prompt: PromptRule
+SCHEMA = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What one abnormal image gave; Dice is of the union of all outlines against the expert's mask."""
-
-    group: str
-    hit: bool
-    true_boxes: int
-    found_at_30: int
-    false_boxes: int
-    dice_filled_box: float
-    dice_ellipse: float
-    dice_given_boxes: float
-    dice_own_boxes: float
-    state: str
-    seconds: float
+def run_arms(cases: Sequence[tuple[ImageRecord, str]], tools: Tools, arms: Sequence[Arm]) -> list[Measured]:
+    """Run all arms of one classifier on all images."""
+    bar = tqdm(cases, tools.classifier.name, unit="image", disable=not sys.stderr.isatty())
+    return [measure(read_case(*case), tools, arms) for case in bar]
 
 
-def ellipse(box: PixelBox, shape: tuple[int, ...]) -> Mask:
-    """Return the ellipse inscribed in a box, (rows, columns) bool."""
-    y, x = np.ogrid[0 : shape[0], 0 : shape[1]]
-    cx, cy = (box.left + box.right - 1) / 2, (box.top + box.bottom - 1) / 2
-    return np.asarray(((x - cx) / (box.width / 2)) ** 2 + ((y - cy) / (box.height / 2)) ** 2 <= 1)
+def limited(cases: Sequence[tuple[ImageRecord, str]], limit: int | None) -> list[tuple[ImageRecord, str]]:
+    """Return at most ``limit`` abnormal and as many normal images, the first of each."""
+    if limit is None:
+        return list(cases)
+    return [case for label in (1, 0) for case in [case for case in cases if case[0].label == label][:limit]]
 
 
-def filled(box: PixelBox, shape: tuple[int, ...]) -> Mask:
-    """Return a box as a mask, (rows, columns) bool."""
-    mask = np.zeros(shape, bool)
-    mask[box.slices()] = True
-    return mask
+def timed_cases(cases: Sequence[tuple[ImageRecord, str]], count: int) -> list[Case]:
+    """Return the abnormal images that the arms are timed on, or any images where there is none."""
+    abnormal = [case for case in cases if case[0].label == 1] or list(cases)
+    return [read_case(*case) for case in abnormal[:count]]
 
 
-def union(masks: Iterable[Mask], shape: tuple[int, ...]) -> Mask:
-    """Return the union of masks, empty if there is none."""
-    total = np.zeros(shape, bool)
-    for mask in masks:
-        total |= mask
-    return total
+def benchmark(
+    cases: Sequence[tuple[ImageRecord, str]], tools: Tools, defaults: Defaults, options: argparse.Namespace
+) -> tuple[list[Measured], list[ArmResult]]:
+    """Return the rows of one classifier and what its arms came to; raise ValueError if nothing can be measured.
+
+    Of data without any mark only outlines are measured, and of those only agreement, so normal images are not read.
+    """
+    marked = any(record.mask is not None or record.boxes for record, _ in cases)
+    chosen = [case for case in cases if marked or case[0].label == 1]
+    named = [arm for arm in choose_arms(arms_of(defaults), options.arms) if marked or arm.kind == OUTLINES]
+    if not chosen or not named:
+        what = "outlines of abnormal images can be measured; name other arms or another split"
+        raise ValueError(f"{options.dataset}: no image has a mask or a box, so only {what}")
+    timed = timed_cases(chosen, options.timed)
+    arms = possible(named, tools.classifier, timed[0].radiograph)
+    if not arms:
+        raise ValueError(f"bundle {tools.classifier.name} can do none of the arms; the warnings say why")
+    seconds = time_arms(timed, tools, arms)
+    measured = run_arms(chosen, tools, arms)
+    return measured, summarise(measured, arms, defaults, seconds, options.resamples)
 
 
-def measure(record: ImageRecord, arm: Arm) -> Row:
-    """Run the chain on one abnormal image, with the expert's boxes and with its own; the gate is open."""
-    started = time.perf_counter()
-    classification = classify(radiograph_of(record), arm.classifier)
-    own = localize(_opened(classification), arm.boxes)
-    outlined = segment(own, arm.segmenter, arm.prompt)
-    seconds = time.perf_counter() - started
-    expert = read_pixels(str(record.mask)) > 0
-    given = tuple(pixel_box(box) for box in record.boxes)
-    shape = expert.shape
-    prompted = segment(Localization(classification, own.heatmap, given, (1.0,) * len(given)), arm.segmenter, arm.prompt)
-    brightest = np.unravel_index(int(own.heatmap.argmax()), shape)
-    found = match_boxes(own.boxes, given, 0.3)
-    return Row(
-        group=record.group,
-        hit=bool(expert[brightest]),
-        true_boxes=len(given),
-        found_at_30=found,
-        false_boxes=len(own.boxes) - found,
-        dice_filled_box=dice(union((filled(box, shape) for box in given), shape), expert),
-        dice_ellipse=dice(union((ellipse(box, shape) for box in given), shape), expert),
-        dice_given_boxes=dice(union(prompted.masks, shape), expert),
-        dice_own_boxes=dice(union(outlined.masks, shape), expert),
-        state=classification.state,
-        seconds=seconds,
+def write(
+    output: Path, about: dict[str, Any], measured: Sequence[Measured], results: Sequence[ArmResult], images: Images
+) -> str:
+    """Write ``localization.json``, ``.md`` and ``.png``; return the Markdown."""
+    output.mkdir(parents=True, exist_ok=True)
+    title = "{}, split {}: {}".format(
+        about["data"], about["split"], ", ".join(c["bundle"] for c in about["classifiers"])
     )
-
-
-def _opened(classification: Classification) -> Classification:
-    """Return the classification as if it had called the image abnormal, so that boxes are measured without the gate."""
-    fields = {name: getattr(classification, name) for name in Classification.__slots__}
-    return Classification(**{**fields, "state": "abnormal"})
-
-
-def summarise(rows: list[Row], false_boxes_normal: list[int]) -> dict[str, Any]:
-    """Return {measure: [value, lower, upper]} over abnormal images, and the false boxes per image."""
-    groups = [row.group for row in rows]
-    column = {
-        name: np.array([getattr(row, name) for row in rows], float)
-        for name in Row.__slots__
-        if name not in ("group", "state")
+    markdown = as_markdown(tables(results, images, title))
+    content = {
+        **about,
+        "size_cuts": images.cuts,
+        "summary": [summary(result) for result in results],
+        "rows": {
+            "images": [asdict(each.image) for each in measured],
+            "boxes": [_row(each, row) for each in measured for row in each.boxes],
+            "outlines": [_row(each, row) for each in measured for row in each.outlines],
+        },
     }
-    measures = {
-        "pointing_game": lambda i: column["hit"][i].mean(),
-        "box_recall_iou_30": lambda i: column["found_at_30"][i].sum() / column["true_boxes"][i].sum(),
-    } | {name: (lambda i, name=name: column[name][i].mean()) for name in column if name.startswith("dice_")}
-    everyone = np.arange(len(rows))
-    summary: dict[str, Any] = {
-        name: [round(float(value), 4) for value in (measure(everyone), *bootstrap_interval(measure, groups, RESAMPLES))]
-        for name, measure in measures.items()
+    (output / "localization.json").write_text(json.dumps(content, allow_nan=False) + "\n", "utf-8")
+    (output / "localization.md").write_text(markdown, "utf-8")
+    (output / "localization.png").write_bytes(draw(results, title))
+    return markdown
+
+
+def _row(each: Measured, row: Any) -> dict[str, Any]:
+    return {"classifier": each.image.classifier, **asdict(row)}
+
+
+def summary(result: ArmResult) -> dict[str, Any]:
+    """Return what an arm came to, as ``localization.json`` holds it."""
+    arm = asdict(result.arm)
+    return {
+        "classifier": result.classifier,
+        **{key: arm.pop(key) for key in ("name", "title", "kind")},
+        "default": result.default,
+        "rules": arm,
+        "seconds": asdict(result.seconds),
+        "measures": as_json(result.overall),
+        "strata": {kind: {name: as_json(of) for name, of in named.items()} for kind, named in result.strata.items()},
     }
-    gated = np.array([row.state != "normal" for row in rows])
-    summary["dice_own_boxes_gated"] = round(float((column["dice_own_boxes"] * gated).mean()), 4)
-    summary["false_boxes_per_abnormal_image"] = round(float(column["false_boxes"].mean()), 3)
-    summary["boxes_per_normal_image"] = round(float(np.mean(false_boxes_normal)), 3) if false_boxes_normal else None
-    summary["seconds_per_image"] = round(float(np.median(column["seconds"])), 3)
-    summary["images"] = {"abnormal": len(rows), "normal": len(false_boxes_normal)}
-    return summary
+
+
+def positive(text: str) -> int:
+    """Return a command line's number, 1 or more."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(prog="python -m training.localization_benchmark", description=__doc__)
+    parser.add_argument("dataset", type=Path, help="a data set in any form that training.describe reads")
+    parser.add_argument("--split", choices=["train", "val", "test"], default="val")
+    parser.add_argument("--arms", nargs="*", default=(), metavar="NAME", help="none: all; a wrong name lists them")
+    parser.add_argument("--classifiers", type=Path, nargs="+", default=[Path("bundles/msk_resnet50")])
+    parser.add_argument("--segmenter", type=Path, default=Path("bundles/msk_sam"))
+    parser.add_argument(
+        "--checkpoint", help="a published checkpoint in place of the segmenter's weights: sam_vit_b ..."
+    )
+    parser.add_argument("--most", type=positive, default=5, help="boxes per image for the FROC curve")
+    parser.add_argument("--output", type=Path, default=Path("runs/localization"))
+    parser.add_argument("--limit", type=positive, help="so many abnormal and so many normal images at most")
+    parser.add_argument("--timed", type=positive, default=5, help="images that each arm is timed on")
+    parser.add_argument("--resamples", type=positive, default=RESAMPLES)
+    return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m training.localization_benchmark", description=__doc__)
-    parser.add_argument("dataset_dir", type=Path)
-    parser.add_argument("--split", choices=["train", "val", "test"], default="val")
-    parser.add_argument("--bundles", type=Path, default=Path("bundles"))
-    parser.add_argument("--zoom", type=float, default=2.5)
-    parser.add_argument("--most", type=int, default=3, help="boxes per image")
-    parser.add_argument("--output", type=Path, help="write the rows and the summary here, as JSON")
-    options = parser.parse_args(arguments)
-    classifier = load_bundle(options.bundles / "msk_resnet50")
-    fitted = classifier.metadata["localization"]
-    rule = BoxRule("components", fitted["threshold"], fitted["expansion"], options.most, 50)
-    arm = Arm(classifier, load_bundle(options.bundles / "msk_sam"), rule, PromptRule(options.zoom))
-    rows, false_boxes = [], []
-    for record in tqdm(
-        read_manifest(options.dataset_dir, options.split), unit="image", disable=not sys.stderr.isatty()
-    ):
-        if record.mask is not None:
-            rows.append(measure(record, arm))
-        elif record.label == 0:
-            false_boxes.append(len(localize(classify(radiograph_of(record), classifier), rule).boxes))
-    summary = summarise(rows, false_boxes)
-    text = json.dumps(summary, indent=1)
-    if options.output is not None:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(
-            json.dumps({"summary": summary, "rows": [asdict(row) for row in rows]}, indent=1), "utf-8"
-        )
-    sys.stdout.write(text + "\n")
+    """Measure, write and print the tables."""
+    options = parse(arguments)
+    mask_dir = Path("runs/masks") / options.dataset.resolve().name  # FracAtlas's polygons, drawn once
+    records = or_exit(read_dataset, options.dataset, options.split, (), "official", mask_dir)
+    cases = limited(list(zip(records, names_of(records), strict=True)), options.limit)
+    segmenter = or_exit(load_segmenter, options.segmenter, options.checkpoint)
+    prompt = prompt_of(options.segmenter, options.checkpoint)
+    measured: list[Measured] = []
+    results: list[ArmResult] = []
+    classifiers = [or_exit(load_classifier, path) for path in options.classifiers]
+    for classifier in classifiers:
+        tools = Tools(classifier, segmenter, options.most)
+        rows, summaries = or_exit(benchmark, cases, tools, defaults_of(classifier, prompt), options)
+        images, measured, results = images_of(rows), measured + rows, results + summaries
+    name, digest = data_of(options.dataset)
+    about = {
+        "schema_version": SCHEMA,
+        "data": name,
+        "data_sha256": digest,
+        "split": options.split,
+        "classifiers": [{"bundle": b.name, "version": b.version, "sha256": b.sha256} for b in classifiers],
+        "segmenter": {"bundle": segmenter.name, "version": segmenter.version, "sha256": segmenter.sha256},
+        "checkpoint": options.checkpoint,
+        "resamples": options.resamples,
+    }
+    sys.stdout.write(write(options.output, about, measured, results, images))
     return 0
 
 

@@ -40,8 +40,9 @@ class WithMap(nn.Module):
 
     def forward(self, image: Tensor) -> MapPrediction:
         """Return the logit and the map of images (batch, channels, height, width)."""
-        logit_map = self.network.forward_map(self.network.forward_features(image)).float()
-        return {"logit": self.network.pool(logit_map), "map": logit_map}
+        features = self.network.forward_features(image)
+        logit_map = self.network.forward_map(features).float()
+        return {"logit": self.network.pool(logit_map, features), "map": logit_map}
 
 
 class MapGuidedLoss(nn.Module):
@@ -81,7 +82,8 @@ class MapGuidedLoss(nn.Module):
         guided = target["guided"]
         if bool(torch.any(guided)):
             logit_map = prediction["map"][guided]
-            mask = functional.adaptive_avg_pool2d(target["mask"][guided], logit_map.shape[-2:])
+            height, width = logit_map.shape[-2:]
+            mask = functional.adaptive_avg_pool2d(target["mask"][guided], (height, width))
             if self.map_weight > 0:
                 loss = loss + self.map_weight * self.map_loss(logit_map, mask)
             if self.pointing_weight > 0:

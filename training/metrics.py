@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics as sklearn_metrics
 
-from operators.geometry import PixelBox
+from operators.geometry import PixelBox, intersection_over_union
 from training.calibration import Decisions, expected_calibration_error, reliability
 from training.resampling import (
     LEAST_PATIENTS,
@@ -166,14 +166,6 @@ def bootstrap_interval(
             continue
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
-
-
-def intersection_over_union(first: PixelBox, second: PixelBox) -> float:
-    """Return the IoU of two boxes."""
-    width = min(first.right, second.right) - max(first.left, second.left)
-    height = min(first.bottom, second.bottom) - max(first.top, second.top)
-    overlap = max(width, 0) * max(height, 0)
-    return overlap / (first.width * first.height + second.width * second.height - overlap)
 
 
 def match_boxes(found: Sequence[PixelBox], true: Sequence[PixelBox], least_iou: float) -> int:

@@ -1,32 +1,46 @@
-"""Box-prompted training samples for SAM: one zoomed window, one box and one mask per finding."""
+"""Findings as a data set for SAM: one box, one mask and the pixels around them per finding."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import torch
-from monai.losses.dice import DiceFocalLoss
-from monai.transforms import Randomizable
 from numpy.typing import NDArray
-from segment_anything.modeling import Sam
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from operators.geometry import PixelBox, cut, square_around
+from operators.geometry import PixelBox, PixelGeometry, cut, square_around
 from training.data import plain, read_pixels
-from training.manifest import ImageRecord
+from training.manifest import ImageRecord, ManifestError
+from training.prompt_jitter import MOST_POINTS, NO_POINT, BoxErrors, Prompt
+
+SMALLEST_WINDOW = 32  # original pixels, as the application has it
 
 
 def findings(records: Iterable[ImageRecord]) -> list[dict[str, Any]]:
-    """Return one item per box of the records that have a mask."""
-    return [
+    """Return one item per box of the records that have a mask.
+
+    Raises
+    ------
+    ManifestError
+        If no record has both.
+    """
+    found = [
         {"image": str(record.path), "mask": str(record.mask), "box": box}
         for record in records
         if record.mask is not None
         for box in record.boxes
     ]
+    if not found:
+        raise ManifestError("no image has a mask and a box; fill the manifest's columns mask_file and boxes_xyxy")
+    return found
+
+
+def misplaced(items: Iterable[Mapping[str, Any]], errors: BoxErrors, seed: int) -> list[dict[str, Any]]:
+    """Return items with a ``prompt`` beside their box: the box with an error, the same for the same seed."""
+    random = np.random.RandomState(seed)
+    return [{**item, "prompt": tuple(errors.draw(np.array(item["box"], float), random))} for item in items]
 
 
 def pixel_box(box: tuple[float, float, float, float]) -> PixelBox:
@@ -47,91 +61,38 @@ def finding_mask(mask: NDArray[np.float32], box: PixelBox, margin: int = 2) -> N
 
 
 class CutFinding:
-    """Replace an item's paths by the pixels of a window about its box: ``image`` and ``mask``, both (side, side)."""
+    """Cut out the window that the application shows SAM for an item's prompt, or without one for its box.
 
-    def __init__(self, zoom: float) -> None:
+    The new item holds ``image`` and ``mask``, both (side, side) float32, and ``box`` (4,) float32: left, top, right,
+    bottom of the prompt in pixels of the network.
+    """
+
+    def __init__(self, zoom: float, image_size: int) -> None:
         self.zoom = zoom
+        self.image_size = image_size
 
     def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Return a new item."""
-        box = pixel_box(item["box"])
-        window = square_around(box, self.zoom, 32)
-        mask = finding_mask((read_pixels(item["mask"]) > 0).astype(np.float32), box)
-        return {"image": cut(read_pixels(item["image"]), window), "mask": cut(mask, window)}
-
-
-class PromptWithBox(Randomizable):
-    """Add ``box``, (4,) float32 left, top, right, bottom in network pixels: the mask's own, edges shifted.
-
-    Parameters
-    ----------
-    jitter
-        Standard deviation of an edge's shift, in sides of the box.
-    """
-
-    def __init__(self, jitter: float) -> None:
-        self.jitter = jitter
-
-    def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a new item; an empty mask gets the whole window as its box."""
-        mask = np.asarray(item["mask"])[0] > 0.5
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if rows.size == 0:
-            box = np.array([0, 0, mask.shape[1], mask.shape[0]], np.float32)
-        else:
-            box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
-            sides = np.tile([box[2] - box[0], box[3] - box[1]], 2)
-            box += self.R.normal(0, self.jitter, 4).clip(-0.4, 0.4) * sides
-        return {**item, "box": torch.from_numpy(box.astype(np.float32))}
-
-
-class PromptTarget(TypedDict):
-    """``mask`` (batch, 1, height, width) 0 or 1; ``box`` (batch, 4), network pixels."""
-
-    mask: Tensor
-    box: Tensor
+        prompt = pixel_box(item.get("prompt", item["box"]))
+        window = square_around(prompt, self.zoom, SMALLEST_WINDOW)
+        image = read_pixels(item["image"])
+        mask = finding_mask((read_pixels(item["mask"]) > 0).astype(np.float32), pixel_box(item["box"]))
+        geometry = PixelGeometry(image.shape[0], image.shape[1], window, self.image_size, self.image_size)
+        return {
+            "image": cut(image, window),
+            "mask": cut(mask, window),
+            "box": torch.tensor(geometry.box_to_input(prompt)),
+            "points": torch.zeros(MOST_POINTS, 2),
+            "point_labels": torch.full((MOST_POINTS,), NO_POINT),
+        }
 
 
 def prepare_prompt_batch(
     batch: Mapping[str, Tensor], device: torch.device, non_blocking: bool = False, **_: Any
-) -> tuple[Tensor, Tensor, tuple[Tensor], dict[str, Any]]:
-    """Return (image, mask, (box,), {}), as MONAI's engines take them."""
-    image, mask, box = (plain(batch[key]).to(device, non_blocking=non_blocking) for key in ("image", "mask", "box"))
-    return image, mask, (box,), {}
-
-
-class BoxPromptedSam(nn.Module):
-    """Sam as a network of (images, one box each) -> (mask logits, predicted IoU), for training and evaluation."""
-
-    def __init__(self, sam: Sam) -> None:
-        super().__init__()
-        self.sam = sam
-
-    def forward(self, image: Tensor, box: Tensor) -> Tensor:
-        """Return (batch, 2, height, width): the mask's logits, and the predicted IoU in every pixel."""
-        embeddings = self.sam.image_encoder((image - self.sam.pixel_mean) / self.sam.pixel_std)
-        position = self.sam.prompt_encoder.get_dense_pe()
-        logits, scores = [], []
-        for embedding, prompt in zip(embeddings, box, strict=True):
-            sparse, dense = self.sam.prompt_encoder(points=None, boxes=prompt[None], masks=None)
-            mask, score = self.sam.mask_decoder(embedding[None], position, sparse, dense, multimask_output=False)
-            logits.append(mask)
-            scores.append(score)
-        full = functional.interpolate(torch.cat(logits).float(), image.shape[-2:], mode="bilinear", align_corners=False)
-        return torch.cat([full, torch.cat(scores).float()[..., None, None].expand_as(full)], dim=1)
-
-
-class PromptedMaskLoss(nn.Module):
-    """Dice and focal loss of the mask plus the squared error of the predicted IoU (Kirillov et al., 2023)."""
-
-    def __init__(self, focal_weight: float = 5.0, iou_weight: float = 1.0) -> None:
-        super().__init__()
-        self.mask_loss = DiceFocalLoss(sigmoid=True, gamma=2.0, lambda_focal=focal_weight)
-        self.iou_weight = iou_weight
-
-    def forward(self, prediction: Tensor, mask: Tensor) -> Tensor:
-        """Return the loss, a scalar, of (batch, 2, height, width) predictions."""
-        logits, iou = prediction[:, :1], prediction[:, 1].mean(dim=(1, 2))
-        found, true = logits.detach() > 0, mask > 0.5
-        overlap = (found & true).sum(dim=(1, 2, 3)) / (found | true).sum(dim=(1, 2, 3)).clamp_min(1)
-        return self.mask_loss(logits, mask) + self.iou_weight * functional.mse_loss(iou, overlap.float())  # type: ignore[no-any-return]
+) -> tuple[Tensor, Tensor, tuple[Prompt], dict[str, Any]]:
+    """Return (image, mask, (prompt,), {}), as MONAI's engines take them."""
+    image, mask, box, points, labels = (
+        plain(batch[key]).to(device, non_blocking=non_blocking)
+        for key in ("image", "mask", "box", "points", "point_labels")
+    )
+    return image, mask, ({"box": box, "points": points, "point_labels": labels},), {}

@@ -43,7 +43,11 @@ def segmentation(rows: int = 160, columns: int = 128, box: PixelBox = BOX, **ove
     mask[40:70, 30:50] = True
     record = classification(rows=rows, columns=columns, **overrides)
     localization = Localization(
-        record, np.linspace(0, 1, rows * columns, dtype=np.float32).reshape(rows, columns), (box,), (0.87,)
+        record,
+        np.linspace(0, 1, rows * columns, dtype=np.float32).reshape(rows, columns),
+        (box,),
+        (0.87,),
+        "CAM, mean of 4 views",
     )
     return Segmentation(localization, (mask,), (0.66,))
 
@@ -97,6 +101,7 @@ def test_the_page_says_what_it_must(page):
         "b" * 64,
         "600 pixels",
         "24.0 mm²",
+        "Heat map (orange; CAM, mean of 4 views)",
     ):
         assert text in reader.text, text
     assert reader.text.count(RESEARCH_USE_ONLY) == 2

@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 
 import pytest
+import torch
 import yaml
 
 from monai_app import __version__
+from monai_app.rules import box_rule, map_rule
 from monai_app.settings import CONFIG_VARIABLE, ROOT, SettingsError, read_settings
+from operators.activation_maps import MapRule
 from operators.codes import BODY_PARTS
+from operators.localization import BoxRule
+from tests.phantoms import tiny_bundle
 
 SHIPPED = yaml.safe_load((ROOT / "app.yaml").read_text())
 MURA = {"ELBOW", "FINGER", "FOREARM", "HAND", "HUMERUS", "SHOULDER", "WRIST"}
@@ -60,9 +65,22 @@ def test_another_file_can_be_named(configured):
         (lambda c: c["radiographs"].update(body_parts="HAND"), "not a list of words"),
         (lambda c: c["radiographs"].update(body_parts=["NOSE"]), "'NOSE'"),
         (lambda c: c["radiographs"].update(decoder_timeout_s=0), "must be positive"),
-        (lambda c: c["localization"].update(boxes="round"), "boxes must be one of"),
+        (lambda c: c["localization"].update(boxes="round"), "boxes must be null or one of"),
         (lambda c: c["localization"].update(threshold=1.5), "threshold"),
         (lambda c: c["localization"].update(threshold=0), "threshold"),
+        (lambda c: c["localization"].update(map="heat"), "map must be null or one of"),
+        (lambda c: c["localization"].update(cut="sharp"), "cut must be null or one of"),
+        (lambda c: c["localization"].update(stages=0), "stages must be at least 1"),
+        (lambda c: c["localization"].update(scales=[]), "scales must be numbers"),
+        (lambda c: c["localization"].update(scales=[9]), "scales must be numbers"),
+        (lambda c: c["localization"].update(scales=["large"]), "is not a list of numbers"),
+        (lambda c: c["localization"].update(scales=1.0), "is not a list of numbers"),
+        (lambda c: c["localization"].update(flips="yes"), "'yes' is not bool"),
+        (lambda c: c["localization"].update(overlap=0), "overlap must be above 0"),
+        (lambda c: c["localization"].update(least_score=2), "least_score"),
+        (lambda c: c["segmentation"].update(prompt="circle"), "prompt must be one of"),
+        (lambda c: c["segmentation"].update(votes=0), "votes must be from 1"),
+        (lambda c: c["segmentation"].update(masks="all"), "masks must be one of"),
         (lambda c: c["segmentation"].update(zoom=0), "zoom"),
         (lambda c: c["segmentation"].update(checkpoint="sam_vit_x"), "checkpoint must be null or one of"),
         (lambda c: c["segmentation"].update(zoom=0.5), "zoom"),
@@ -82,6 +100,19 @@ def test_another_file_can_be_named(configured):
 def test_a_mistake_is_named(configured, change, message):
     with pytest.raises(SettingsError, match=re.escape(message)):
         configured(change)
+
+
+def test_what_is_left_open_was_fitted_and_what_is_said_counts(configured):
+    fitted = {"threshold": 0.3, "expansion": 0.1, "boxes": "peaks", "flips": True, "stages": ["layer3"]}
+    bundle = tiny_bundle(torch.nn.Identity(), None, localization=fitted)
+    assert map_rule(read_settings(), bundle) == MapRule(flips=True)
+    assert box_rule(read_settings(), bundle) == BoxRule("peaks", 0.3, 0.1)
+    chosen = {"flips": False, "map": "layer_cam", "stages": 2, "scales": [0.5, 1], "threshold": 0.6, "most": 1}
+    settings = configured(lambda content: content["localization"].update(chosen))
+    assert map_rule(settings, bundle) == MapRule("layer_cam", 2, False, (0.5, 1))
+    assert box_rule(settings, bundle) == BoxRule("peaks", 0.6, 0.1, 1)
+    with pytest.raises(SettingsError, match="3 asked for, bundle tiny names 2"):
+        map_rule(configured(lambda content: content["localization"].update(stages=3)), bundle)
 
 
 @pytest.mark.parametrize("content", ["- a list", "a: [", "\x00"])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import pydoc
+import shutil
 from pathlib import Path
 
+import monai.bundle
 import numpy as np
 import onnxruntime
 import pytest
@@ -16,9 +18,12 @@ from monai.bundle import ConfigParser, verify_metadata, verify_net_in_out
 
 from operators.bundle import load_bundle, load_classifier, read_config
 from training.export import main as export
+from training.losses import MapGuidedLoss
+from training.phantoms import main as write_phantoms
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUNDLES = sorted(path.name for path in (ROOT / "bundles").iterdir() if path.is_dir())
+GUIDED = ["msk_densenet169", "msk_efficientnet_b3", "msk_resnet50"]
 CLASSIFIERS = ["msk_cnn", "msk_densenet169", "msk_efficientnet_b3", "msk_random_baseline", "msk_resnet50"]
 REQUIRED_FILES = (
     "LICENSE",
@@ -174,3 +179,84 @@ def test_large_files_name_their_hash():
     listing = yaml.safe_load((ROOT / "bundles" / "msk_sam" / "large_files.yml").read_text("utf-8"))["large_files"]
     assert len(listing) == 4
     assert all(len(entry["hash_val"]) == 64 and entry["hash_type"] == "sha256" for entry in listing)
+
+
+def config(name, *configs, **settings):
+    parser = ConfigParser()
+    parser.read_config([str(ROOT / "bundles" / name / "configs" / f"{config}.json") for config in configs])
+    parser.update({"bundle_root": str(ROOT / "bundles" / name), **settings})
+    return parser
+
+
+@pytest.mark.parametrize("name", GUIDED)
+def test_the_map_s_weights_are_settings(name):
+    losses = [
+        config(name, "train", **settings).get_parsed_content("train#loss")
+        for settings in ({}, {"map_weight": 0.0, "pointing_weight": 0.25})
+    ]
+    weights = [(loss.map_weight, loss.pointing_weight) for loss in (*losses, MapGuidedLoss())]
+    assert weights == [(1.0, 0.0), (0.0, 0.25), (1.0, 0.0)]
+
+
+@pytest.mark.parametrize("name", [*GUIDED, "msk_cnn"])
+def test_parts_of_a_classifier_can_be_frozen(name):
+    part = "classifier" if name != "msk_cnn" else "features"
+    settings = {"device": "cpu", "frozen": [part]}
+    network = config(name, "train", **settings).get_parsed_content("network")
+    kept = {name.split(".")[0] for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    assert kept == {part}
+    with pytest.raises(SystemExit, match="--frozen absent"):
+        config(name, "train", **settings | {"frozen": ["absent"]}).get_parsed_content("network")
+
+
+def test_the_second_stage_adds_pointing_to_the_first():
+    loss = config("msk_resnet50", "train", "train_localization").get_parsed_content("train#loss")
+    assert (loss.map_weight, loss.pointing_weight) == (1.0, 0.5)
+
+
+@pytest.mark.parametrize("checkpoint", ["sam_vit_b", "sam_vit_l", "sam_vit_h", "mobile_sam"])
+def test_fine_tuning_takes_the_published_model_s_own_size(checkpoint):
+    parser = config("msk_sam", "train", "train_decoder", checkpoint=checkpoint)
+    assert parser.get_parsed_content("image_size") == 1024
+    assert parser.get_parsed_content("frozen") == ["image_encoder", "prompt_encoder"]
+    assert checkpoint in parser.get_parsed_content("output_dir")
+
+
+@pytest.fixture
+def small_sam(tmp_path):
+    """The bundle with one more configuration, ``small``, as small as it gets; its weights, its data."""
+    root = tmp_path / "msk_sam"
+    shutil.copytree(ROOT / "bundles" / "msk_sam" / "configs", root / "configs")
+    inference = json.loads((root / "configs" / "inference.json").read_text("utf-8"))
+    network = inference["network_def"] | {"embed_dim": 32, "mlp_dim": 32}
+    network["image_encoder"]["encoder"]["model_name"] = "mobilenetv2_035"
+    network["image_encoder"]["embed_dim"] = 32
+    (root / "configs" / "small.json").write_text(json.dumps({"image_size": 64, "network_def": network}), "utf-8")
+    torch.manual_seed(0)
+    weights = read_config(root, "small").get_parsed_content("network_def").state_dict()
+    torch.save(weights, tmp_path / "published.pth")
+    assert write_phantoms([str(tmp_path / "data"), "--count", "20", "--seed", "3"]) == 0
+    return root, weights
+
+
+def test_fine_tuning_changes_the_mask_decoder_alone(small_sam, tmp_path):
+    root, weights = small_sam
+    monai.bundle.run(
+        config_file=[str(root / "configs" / f"{name}.json") for name in ("train", "train_decoder")],
+        bundle_root=str(root),
+        checkpoint="small",
+        initial_checkpoint=str(tmp_path / "published.pth"),
+        dataset_dir=str(tmp_path / "data"),
+        output_dir=str(tmp_path / "run"),
+        device="cpu",
+        amp=False,
+        epochs=1,
+        batch_size=8,
+        learning_rate=0.05,
+        validation_interval=1,
+        loader_workers=0,
+    )
+    for file, rounding in (("checkpoint_epoch=1.pt", 0.0), ("best.pt", 1e-6)):  # the second is an average over steps
+        state = torch.load(tmp_path / "run" / file, weights_only=True)["network"]
+        same = {name: torch.allclose(tensor, weights[name], rounding, rounding) for name, tensor in state.items()}
+        assert {name.split(".")[0] for name in same if not same[name]} == {"mask_decoder"}, file

@@ -17,12 +17,12 @@ from operators.classification import (
     calibration,
     classify,
     classify_together,
-    feature_stride,
     feature_weights,
     image_points,
     study_points,
 )
 from operators.errors import BundleError
+from operators.feature_views import feature_stride
 from operators.localization import BoxRule, activation_map, localize
 from operators.networks import MapClassifier
 from operators.records import Bundle, Radiograph

@@ -52,7 +52,7 @@ def test_a_coarse_student_gets_the_teacher_s_image_logit():
         patch.setattr(functional, "smooth_l1_loss", spy)
         both(image)
     assert seen["target"].shape == (1, 1, 2, 2)
-    assert float(teacher.pool(seen["target"])) == pytest.approx(float(teacher(image[:, :1])), abs=1e-4)
+    assert float(teacher.pool(seen["target"], image)) == pytest.approx(float(teacher(image[:, :1])), abs=1e-4)
 
 
 def test_the_student_learns_and_the_teacher_does_not():

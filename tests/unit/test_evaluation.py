@@ -16,8 +16,8 @@ from monai.transforms import Compose, EnsureChannelFirst
 from PIL import Image
 from sklearn import metrics as judge
 
+from operators.activation_maps import MapRule, activation_map
 from operators.classification import classify
-from operators.localization import activation_map
 from operators.networks import MapClassifier
 from operators.records import Bundle
 from tests.phantoms import tiny_bundle
@@ -25,7 +25,7 @@ from training import plots
 from training.evaluate import ScoreWriter, data_of, scores_of_run
 from training.evaluate import main as evaluate_run
 from training.evaluation import About, evaluate, points_together, write_evaluation
-from training.fit import Prediction, calibrated, fit_points, predict, radiograph_of
+from training.fit import Prediction, fit_points, predict, radiograph_of
 from training.manifest import ImageRecord
 from training.scores import SEVERAL, Score, names_of, read_scores, sample_of, studies_of, write_scores
 
@@ -320,7 +320,7 @@ def test_a_probability_of_one_has_a_finite_logit(tmp_path):
 
 def predictions(logits, labels, study_of=str) -> list[Prediction]:
     return [
-        Prediction(record(str(n), int(label), study_of(n), study=study_of(n)), None, float(value))  # type: ignore[arg-type]
+        Prediction(record(str(n), int(label), study_of(n), study=study_of(n)), float(value), None)
         for n, (value, label) in enumerate(zip(logits, labels, strict=True))
     ]
 
@@ -361,10 +361,14 @@ def test_boxes_are_fitted_on_the_map_that_the_application_will_have(data_set):
     encoder = timm.create_model("resnet18", features_only=True, out_indices=[2, 3, 4], in_chans=1, pretrained=False)
     bundle = tiny_bundle(MapClassifier(encoder, feature_channels=16), keep)
     image = replace(record("0", 1, folder=str(data_set / "images")))
-    (prediction,) = predict(bundle, [image])
+    image = replace(image, boxes=((2.0, 2.0, 20.0, 30.0),))
+    maps = MapRule(flips=True)
+    (prediction,) = predict(bundle, [image], maps)
     fitted = replace(bundle, metadata={"operating_points": POINTS})
-    expected = classify(radiograph_of(image), fitted)
+    expected = classify(radiograph_of(image), fitted, maps, everything=True)
     assert prediction.logit == pytest.approx(expected.opinions[0].logit)
-    again = calibrated(prediction, POINTS).classification
-    assert activation_map(again) == pytest.approx(activation_map(expected), abs=1e-6)
-    assert prediction.classification.probability == pytest.approx(1 / (1 + np.exp(-prediction.logit)))
+    assert prediction.image.calibrated(POINTS) == pytest.approx(activation_map(expected, maps), abs=1e-6)
+    assert prediction.image.classification.probability == pytest.approx(1 / (1 + np.exp(-prediction.logit)))
+    assert prediction.image.classification.features.size == 0
+    (alone,) = predict(bundle, [image], None)
+    assert (alone.logit, alone.image) == (prediction.logit, None)

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from monai_app.settings import BOX_METHODS, MAPS
+from operators.activation_maps import METHODS as MAP_METHODS
+from operators.activation_maps import MapRule, activation_map
 from operators.geometry import PixelBox, PixelGeometry, whole_image
-from operators.localization import BoxRule, activation_map, localize
-from tests.phantoms import classification
+from operators.localization import METHODS, BoxRule, fitted_rules, localize, otsu, suppress
+from tests.phantoms import classification, tiny_bundle
 
 COMPONENTS = BoxRule("components", threshold=0.5, expansion=0.0, most=3, fixed_side=50)
+PEAKS = BoxRule("peaks", threshold=0.5, expansion=0.0, most=3)
+OTSU = BoxRule("components", threshold=0.5, expansion=0.0, most=3, cut="otsu")
 BRIGHTEST = BoxRule("brightest_point", threshold=0.5, expansion=0.0, most=3, fixed_side=50)
+PAPER = BoxRule("brightest_point_224", threshold=0.5, expansion=0.0, most=3, fixed_side=50)
+EVERY = [COMPONENTS, PEAKS, OTSU, BRIGHTEST, PAPER]
 
 
-def test_the_box_covers_the_bright_cells():
-    found = localize(classification(), COMPONENTS)  # cells 3..4 x 2..3 of stride 16
+@pytest.mark.parametrize("rule", [COMPONENTS, PEAKS, OTSU])
+def test_the_box_covers_the_bright_cells(rule):
+    found = localize(classification(), rule)  # cells 3..4 x 2..3 of stride 16
     (box,) = found.boxes
     for edge, expected in zip((box.left, box.top, box.right, box.bottom), (32, 48, 64, 80), strict=True):
         assert abs(edge - expected) <= 8  # half a cell
@@ -36,6 +45,90 @@ def two_findings(first: float, second: float) -> np.ndarray:
     return features
 
 
+def test_a_faint_finding_keeps_its_box_beside_a_bright_one():
+    record = classification(two_findings(0, 4))  # a probability of .5 beside one of .98
+    strict = BoxRule("components", 0.6, 0.0)
+    assert len(localize(record, strict).boxes) == 1
+    assert len(localize(record, BoxRule("peaks", 0.6, 0.0)).boxes) == 2
+
+
+def test_a_further_box_needs_the_least_score_and_the_first_does_not():
+    record = classification(two_findings(0, 4))
+    assert len(localize(record, BoxRule("peaks", 0.5, 0.0, least_score=0.6)).boxes) == 1
+    assert len(localize(record, BoxRule("peaks", 0.5, 0.0, least_score=1.0)).boxes) == 1
+    assert len(localize(record, BoxRule("peaks", 0.5, 0.0, least_score=0.35)).boxes) == 2
+
+
+def test_a_box_gives_way_to_a_brighter_one_that_it_overlaps():
+    large, inside, apart = PixelBox(0, 0, 10, 10), PixelBox(0, 0, 10, 6), PixelBox(20, 0, 30, 10)
+    found = [(0.3, large), (0.5, inside), (0.2, apart)]
+    assert suppress(found, 0.5) == [(0.5, inside), (0.2, apart)]
+    assert suppress(found, 0.7) == [(0.5, inside), (0.3, large), (0.2, apart)]
+    assert suppress([(0.5, large), (0.5, large)], 1.0) == [(0.5, large)]
+    assert suppress([], 0.5) == []
+
+
+def test_a_plateau_is_one_finding():
+    features = np.full((1, 10, 8), -6, np.float32)
+    features[0, 2:7, 2:6] = 4
+    assert len(localize(classification(features), PEAKS).boxes) == 1
+
+
+def test_otsu_splits_between_two_levels():
+    values = np.concatenate([np.full(300, 0.1), np.full(20, 0.8)]).astype(np.float32)
+    assert 0.1 < otsu(values) <= 0.8
+    low, high = np.random.default_rng(0).normal([[0.2], [0.7]], 0.05, (2, 500))
+    assert otsu(np.r_[low, high].astype(np.float32)) == pytest.approx(0.45, abs=0.08)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(160, 128), (128, 160), (161, 127), (4999, 4001)])
+def test_the_papers_box_is_50_of_224_pixels_of_either_side(rows, columns):
+    scale = 160 / max(rows, columns)
+    geometry = PixelGeometry(rows, columns, whole_image(rows, columns), round(rows * scale), round(columns * scale))
+    cells = np.full((1, geometry.input_height // 16, geometry.input_width // 16), -6, np.float32)
+    cells[0, 4, 4] = 5
+    (box,) = localize(classification(cells, rows=rows, columns=columns, geometry=geometry), PAPER).boxes
+    assert (box.width, box.height) == (round(columns * 50 / 224), round(rows * 50 / 224))
+    centre = (4.5 * 16 / geometry.scale_x, 4.5 * 16 / geometry.scale_y)
+    assert ((box.left + box.right) / 2, (box.top + box.bottom) / 2) == pytest.approx(centre, abs=2)
+
+
+@pytest.mark.parametrize("rule", EVERY)
+@pytest.mark.parametrize("place", [(0, 0), (0, 7), (9, 0), (9, 7), (5, 0), (0, 4)])
+@pytest.mark.parametrize(("rows", "columns"), [(160, 128), (1601, 1279), (17, 13)])
+def test_a_box_at_the_border_lies_inside(rule, place, rows, columns):
+    features = np.full((1, 10, 8), -6, np.float32)
+    features[0, place[0], place[1]] = 5
+    geometry = PixelGeometry(rows, columns, whole_image(rows, columns), 160, 128)
+    for box in localize(classification(features, rows=rows, columns=columns, geometry=geometry), rule).boxes:
+        assert 0 <= box.left < box.right <= columns
+        assert 0 <= box.top < box.bottom <= rows
+
+
+def test_what_was_fitted_is_what_is_used():
+    bundle = tiny_bundle(torch.nn.Identity(), None, localization={"threshold": 0.4, "expansion": 0.1})
+    assert fitted_rules(bundle) == (MapRule(), BoxRule("components", 0.4, 0.1))
+    fitted = {
+        "threshold": 0.2,
+        "expansion": 0.0,
+        "boxes": "peaks",
+        "least_score": 0.3,
+        "map": "layer_cam",
+        "stages_used": 2,
+        "flips": True,
+        "scales": [0.75, 1],
+    }
+    bundle = tiny_bundle(torch.nn.Identity(), None, localization=fitted)
+    maps, boxes = fitted_rules(bundle)
+    assert maps == MapRule("layer_cam", 2, True, (0.75, 1))
+    assert boxes == BoxRule("peaks", 0.2, 0.0, least_score=0.3)
+
+
+def test_every_method_is_known_to_the_settings():
+    assert set(BOX_METHODS) == set(METHODS)
+    assert set(MAPS) == set(MAP_METHODS)
+
+
 def test_several_findings_come_brightest_first_and_at_most_k():
     found = localize(classification(two_findings(2, 4)), COMPONENTS)
     assert len(found.boxes) == 2
@@ -43,6 +136,7 @@ def test_several_findings_come_brightest_first_and_at_most_k():
     assert found.boxes[0].left > found.boxes[1].right
     single = BoxRule("components", 0.5, 0.0, 1, 50)
     assert localize(classification(two_findings(2, 4)), single).boxes == found.boxes[:1]
+    assert localize(classification(two_findings(2, 4)), PEAKS).boxes == found.boxes
 
 
 def test_expansion_enlarges_a_box_about_its_centre():
@@ -102,7 +196,7 @@ def test_a_large_image_gets_boxes_in_its_own_pixels():
     assert box.bottom == pytest.approx(80 * 30, abs=8 * 30)
 
 
-@pytest.mark.parametrize("rule", [COMPONENTS, BRIGHTEST])
+@pytest.mark.parametrize("rule", EVERY)
 @pytest.mark.parametrize("bias", [0.0, None])
 @pytest.mark.parametrize("value", [-3.0, 0.0, 3.0, 30.0])
 def test_a_map_that_is_the_same_everywhere_has_no_box(rule, bias, value):
@@ -112,7 +206,7 @@ def test_a_map_that_is_the_same_everywhere_has_no_box(rule, bias, value):
     assert np.ptp(found.heatmap) < 1e-6
 
 
-@pytest.mark.parametrize("rule", [COMPONENTS, BRIGHTEST])
+@pytest.mark.parametrize("rule", EVERY)
 def test_a_map_without_scale_and_without_activation_is_zero(rule):
     features = np.linspace(-5, 0, 80, dtype=np.float32).reshape(1, 10, 8)
     found = localize(classification(features, feature_bias=None), rule)

@@ -17,6 +17,7 @@ from monai.engines import SupervisedEvaluator
 from monai.transforms import Compose, EnsureChannelFirst
 from PIL import Image
 
+from operators.bundle import read_config
 from operators.classification import classify
 from operators.decoding import Decoder
 from operators.geometry import PixelBox
@@ -35,6 +36,7 @@ from operators.prediction import (
     open_classifier,
     open_segmenter,
     outline_boxes,
+    prompt_rule,
 )
 from operators.prediction_writer import OutlineWriter, ProgressBar, ScoreWriter
 from operators.radiographs import Scope
@@ -94,7 +96,7 @@ def run(items, decoder, writer, inferer, postprocessing):
 
 def score(folder: Path, output: Path, decoder, bundle):
     items = list_images(str(folder), str(output))
-    return run(items, decoder, ScoreWriter(bundle, str(output)), ClassificationInferer(bundle), AddHeatMap())
+    return run(items, decoder, ScoreWriter(bundle, str(output)), ClassificationInferer(bundle), AddHeatMap(bundle))
 
 
 def test_scores_and_heat_maps_are_the_application_s(decoder, bundle, tmp_path):
@@ -174,14 +176,34 @@ def test_the_heat_map_is_that_of_localize():
     assert np.array_equal(add_heat_map(done).heatmap, expected.heatmap)
 
 
-def test_outlines_are_the_application_s(segmenter, image):
+@pytest.mark.parametrize("rule", [ZOOM, PromptRule(2.5, prompt="box_centre", votes=3, masks="best_of_three")])
+def test_outlines_are_the_application_s(segmenter, image, rule):
     classified = dataclasses.replace(classification(), radiograph=image.radiograph)
     boxed = Localization(classified, np.zeros((160, 128), np.float32), BOXES, (0.5, 0.5))
-    expected = segment(boxed, segmenter, ZOOM)
-    found = outline_boxes(image, BOXES, segmenter, ZOOM)
+    expected = segment(boxed, segmenter, rule)
+    found = outline_boxes(image, BOXES, segmenter, rule)
     assert found.predicted_iou == expected.predicted_iou
     for mask, other in zip(found.masks, expected.masks, strict=True):
         assert np.array_equal(mask, other)
+
+
+def test_without_a_heat_map_the_points_are_the_centre(segmenter, image):
+    points = outline_boxes(image, BOXES[:1], segmenter, PromptRule(2.5, prompt="box_points"))
+    centre = outline_boxes(image, BOXES[:1], segmenter, PromptRule(2.5, prompt="box_centre"))
+    assert points.predicted_iou == centre.predicted_iou
+    assert points.predicted_iou != outline_boxes(image, BOXES[:1], segmenter, ZOOM).predicted_iou
+
+
+def test_the_rule_is_told_on_the_command_line(bundles):
+    told = {"zoom": 3.0, "prompt": "box_centre", "votes": 5, "masks": "best_of_three"}
+    config = read_config(bundles / "msk_sam")
+    for key, value in told.items():
+        config[key] = value
+    config.parse(True)
+    assert config.get_parsed_content("inferer#rule", instantiate=True) == PromptRule(**told)
+    with pytest.raises(SystemExit, match="prompt dot.*box, box_centre, box_points, automatic") as ended:
+        prompt_rule(**told | {"prompt": "dot"})
+    assert "\n" not in str(ended.value)
 
 
 def test_a_box_is_cut_to_the_image_or_refused(segmenter, image):

@@ -14,7 +14,7 @@ from monai.engines import SupervisedTrainer
 from monai.handlers import CheckpointSaver
 from PIL import Image
 
-from operators.networks import MapClassifier, PyramidImageEncoder, build_sam
+from operators.networks import MapClassifier
 from training.checkpoints import BEST, PlainNumbers, resume
 from training.data import AutocastInferer, RandSideMarker, items, parameter_groups, prepare_map_batch, read_pixels
 from training.initialise import load_encoder, load_network, unfold_batch_norm
@@ -22,7 +22,6 @@ from training.losses import MapGuidedLoss, WithMap
 from training.manifest import ManifestError, read_manifest
 from training.phantoms import FINDINGS, draw_phantom, mask_box
 from training.phantoms import main as write_phantoms
-from training.prompts import BoxPromptedSam, CutFinding, PromptedMaskLoss, PromptWithBox, findings
 
 
 @pytest.fixture(scope="module")
@@ -225,31 +224,6 @@ def test_a_colour_stem_is_summed_and_a_foreign_file_refused(tmp_path):
         load_encoder(grey, tmp_path / "foreign.pth")
     with pytest.raises(FileNotFoundError, match="initial_weights"):
         load_encoder(grey, tmp_path / "absent.pth")
-
-
-def test_sam_is_prompted_with_the_finding_s_box(phantoms):
-    records = read_manifest(phantoms, "train")
-    all_findings = findings(records)
-    assert len(all_findings) == sum(len(record.boxes) for record in records)
-    cut = CutFinding(2.5)(all_findings[0])
-    assert cut["image"].shape == cut["mask"].shape
-    assert cut["mask"].sum() > 0
-    plain = {"image": cut["image"][None], "mask": cut["mask"][None]}
-    box = PromptWithBox(0.0)(plain)["box"].numpy()
-    rows, columns = np.flatnonzero(cut["mask"].any(1)), np.flatnonzero(cut["mask"].any(0))
-    assert box.tolist() == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
-    shifted = PromptWithBox(0.1)
-    shifted.set_random_state(1)
-    assert shifted(plain)["box"].tolist() != box.tolist()
-
-
-def test_a_batch_of_prompts_gives_a_mask_each():
-    encoder = timm.create_model("mobilenetv2_035", features_only=True, out_indices=[2, 3, 4], pretrained=False)
-    sam = build_sam(PyramidImageEncoder(encoder, 64, 32), 32, 8, 64)
-    boxes = torch.tensor([[4.0, 4, 30, 30], [10, 12, 50, 40]])
-    output = BoxPromptedSam(sam)(torch.rand(2, 3, 64, 64) * 255, boxes)
-    assert output.shape == (2, 2, 64, 64)
-    assert torch.isfinite(PromptedMaskLoss()(output, (torch.rand(2, 1, 64, 64) > 0.5).float()))
 
 
 def test_json_of_phantom_boxes(phantoms):

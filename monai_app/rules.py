@@ -1,0 +1,63 @@
+"""Settings and what was fitted for a model -> the rules that the stages work by."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from monai_app.settings import Settings, SettingsError
+from operators.activation_maps import MapRule
+from operators.localization import BoxRule, fitted_rules
+from operators.radiographs import Scope
+from operators.records import Bundle
+from operators.segmentation import PromptRule
+
+
+def scope(settings: Settings) -> Scope:
+    """Return which images are analysed."""
+    limits = settings.radiographs
+    area = int(limits.largest_megapixels * 1_000_000)
+    return Scope(frozenset(limits.body_parts), limits.secondary_capture, limits.smallest_side, area)
+
+
+def map_rule(settings: Settings, classifier: Bundle) -> MapRule:
+    """Return how the activation map is made; what the settings leave open was fitted for the bundle that gives it.
+
+    Raises
+    ------
+    SettingsError
+        If more stages are asked for than the bundle names.
+    """
+    chosen = settings.localization
+    named = 1 + len(classifier.metadata["localization"].get("stages", ()))
+    if (chosen.stages or 1) > named:
+        raise SettingsError(f"localization: stages: {chosen.stages} asked for, bundle {classifier.name} names {named}")
+    given = {"method": chosen.map, "stages": chosen.stages, "flips": chosen.flips, "scales": chosen.scales}
+    return dataclasses.replace(fitted_rules(classifier)[0], **_said(given))
+
+
+def box_rule(settings: Settings, classifier: Bundle) -> BoxRule:
+    """Return how boxes are found on the map; what the settings leave open was fitted, as above."""
+    chosen = settings.localization
+    given = {
+        "method": chosen.boxes,
+        "cut": chosen.cut,
+        "threshold": chosen.threshold,
+        "expansion": chosen.expansion,
+        "least_score": chosen.least_score,
+        "overlap": chosen.overlap,
+        "most": chosen.most,
+        "fixed_side": chosen.fixed_side,
+    }
+    return dataclasses.replace(fitted_rules(classifier)[1], **_said(given))
+
+
+def prompt_rule(settings: Settings) -> PromptRule:
+    """Return how SAM is prompted."""
+    chosen = settings.segmentation
+    return PromptRule(zoom=chosen.zoom, prompt=chosen.prompt, votes=chosen.votes, masks=chosen.masks)
+
+
+def _said(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,87 @@
+"""The two calls of a Segment Anything Model: encode what it sees once, decode masks of prompts as often as wanted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from segment_anything.modeling import Sam
+from torch import Tensor
+
+from operators.geometry import PixelBox, PixelGeometry, cut, geometry_of
+from operators.prompts import Coordinates, Points, to_input
+from operators.records import Bundle
+
+MASK_LOGIT = Sam.mask_threshold  # a pixel belongs to the mask above it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedWindow:
+    """``embedding`` (1, channels, h, w) of a window, and where the window lies in SAM's input."""
+
+    embedding: Tensor
+    geometry: PixelGeometry
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodedMasks:
+    """What SAM answers to a batch of prompts.
+
+    ``logits`` (prompts, masks, h, w) float32, a cell covers ``stride`` network pixels and none lies wholly in the
+    padding; ``predicted_iou`` (prompts, masks) float32 [0, 1].
+    """
+
+    logits: NDArray[np.float32]
+    predicted_iou: NDArray[np.float32]
+    stride: float
+
+
+def sam_of(bundle: Bundle) -> Sam:
+    """Return the network of a bundle that outlines; TypeError if it is another."""
+    if not isinstance(bundle.network, Sam):
+        raise TypeError(f"bundle {bundle.name} holds no Segment Anything Model")
+    return bundle.network
+
+
+def encode(pixels: NDArray[np.float32], window: PixelBox, bundle: Bundle) -> EncodedWindow:
+    """Return the embedding of a window of an image, (rows, columns) float32 [0, 1]."""
+    sam = sam_of(bundle)
+    image = bundle.preprocess(cut(pixels, window))
+    with torch.inference_mode():
+        embedding = sam.image_encoder(sam.preprocess(image.as_subclass(Tensor))[None])
+    return EncodedWindow(embedding, geometry_of(image.affine, pixels.shape, window))
+
+
+def decode(sam: Sam, encoded: EncodedWindow, boxes: Coordinates, points: Points, *, three: bool) -> DecodedMasks:
+    """Decode the masks of all boxes in one call.
+
+    Parameters
+    ----------
+    boxes
+        (prompts, 4) left, top, right, bottom, original pixels.
+    points
+        Told with every box.
+    three
+        Whether SAM gives its three masks of an ambiguous prompt or its one mask.
+    """
+    geometry = encoded.geometry
+    prompts = torch.from_numpy(to_input(boxes, geometry)).float()
+    told = None
+    if len(points.labels):
+        positions, labels = to_input(points.positions, geometry), points.labels
+        told = tuple(torch.from_numpy(part).float().expand(len(boxes), *part.shape) for part in (positions, labels))
+    with torch.inference_mode():
+        sparse, dense = sam.prompt_encoder(points=told, boxes=prompts, masks=None)
+        logits, iou = sam.mask_decoder(
+            image_embeddings=encoded.embedding,
+            image_pe=sam.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=three,
+        )
+    stride = sam.image_encoder.img_size / logits.shape[-1]
+    rows, columns = (math.ceil(side / stride) for side in (geometry.input_height, geometry.input_width))
+    return DecodedMasks(logits[..., :rows, :columns].numpy(), iou.clamp(0, 1).numpy(), stride)
