@@ -18,7 +18,7 @@ from training.manifest import ImageRecord
 from training.metrics import match_boxes
 from training.prompts import pixel_box
 
-THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 EXPANSIONS = (0.0, 0.15, 0.3, 0.5)
 LEAST_SCORES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 LEAST_IOU = 0.3

@@ -187,7 +187,7 @@ def test_the_network_runs_once_per_view_and_gradients_apart(tmp_path):
     bundle = bright_bundle(("fine", "coarse"))
     rules = [arm.maps for arm in arms_of(DEFAULTS)]
     together = classify_once(case.radiograph, bundle, rules)
-    assert bundle.network.runs == 6 + 1  # three scales, each mirrored too; one more with gradients
+    assert bundle.network.runs == 4 + 1  # two sizes, each mirrored too; one more with gradients
     for rule, classification in together.items():
         alone = activation_map(classify(case.radiograph, bundle, rule, everything=True), rule)
         np.testing.assert_allclose(activation_map(classification, rule), alone, atol=1e-6)
