@@ -11,6 +11,7 @@ import argparse
 import json
 import shutil
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,19 @@ def compress(weights: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
     return stored
 
 
-def write_weights(bundle_root: Path, checkpoint: Path, storage: str, key: str) -> None:
-    """Write a checkpoint's network as the bundle's weights.
+def write_weights(bundle_root: Path, checkpoints: Sequence[Path], storage: str, key: str) -> None:
+    """Write a checkpoint's network, or the mean of several, as the bundle's weights.
 
     Raises
     ------
     RuntimeError
-        If the checkpoint is of another network.
+        If a checkpoint is of another network.
+
+    Notes
+    -----
+    The mean of a network before and after it was trained on with another recipe: Wortsman et al., CVPR 2022 (WiSE-FT).
     """
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    weights = saved.get(key, saved)
+    weights = mean_weights([read_network(checkpoint, key) for checkpoint in checkpoints])
     network = read_config(bundle_root).get_parsed_content("network_def")
     network.load_state_dict(weights, strict=True)
     weights = {
@@ -69,6 +73,25 @@ def write_weights(bundle_root: Path, checkpoint: Path, storage: str, key: str) -
     worst = max(float((restored[name] - tensor).abs().max()) for name, tensor in weights.items())
     size = (bundle_root / WEIGHTS).stat().st_size
     sys.stdout.write(f"{bundle_root / WEIGHTS}: {size / 1e6:.1f} MB, largest change of a weight {worst:.2g}\n")
+
+
+def read_network(checkpoint: Path, key: str) -> dict[str, Tensor]:
+    """Return the weights that a checkpoint holds under ``key``, else under ``network``, else as they are."""
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    weights: dict[str, Tensor] = saved.get(key, saved.get("network", saved))
+    return weights
+
+
+def mean_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the mean of networks' weights; counters are the first's. Raise ValueError if their tensors differ."""
+    first = states[0]
+    shapes = [{name: tensor.shape for name, tensor in state.items()} for state in states]
+    if any(shape != shapes[0] for shape in shapes):
+        raise ValueError("the checkpoints are of different networks; give checkpoints of one")
+    return {
+        name: torch.stack([state[name] for state in states]).mean(dim=0) if tensor.is_floating_point() else tensor
+        for name, tensor in first.items()
+    }
 
 
 def write_checksums(bundle_root: Path) -> None:
@@ -153,7 +176,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the weights of a bundle, or with no checkpoint only its checksums."""
     parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__)
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("checkpoint", type=Path, nargs="?", help="a training checkpoint; none: checksums only")
+    parser.add_argument(
+        "checkpoints", type=Path, nargs="*", help="a training checkpoint, or several: their mean; none: checksums only"
+    )
     parser.add_argument("--storage", choices=["fp16", "int8"], default="fp16")
     parser.add_argument("--key", default="network", help="name of the network in the checkpoint")
     parser.add_argument("--output", type=Path, help="write a copy of the bundle here and leave the bundle alone")
@@ -165,8 +190,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.output is not None:
             copy_bundle(options.bundle, options.output, options.config)
-        if options.checkpoint is not None:
-            write_weights(bundle, options.checkpoint, options.storage, options.key)
+        if options.checkpoints:
+            write_weights(bundle, options.checkpoints, options.storage, options.key)
         write_checksums(bundle)
         write_engine(bundle, options.torchscript, options.onnx)
     except (OSError, RuntimeError, ValueError, BundleError) as error:

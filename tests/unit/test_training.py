@@ -17,6 +17,7 @@ from PIL import Image
 from operators.networks import MapClassifier
 from training.checkpoints import BEST, PlainNumbers, resume
 from training.data import AutocastInferer, RandSideMarker, items, parameter_groups, prepare_map_batch, read_pixels
+from training.export import mean_weights, read_network
 from training.initialise import load_encoder, load_network, unfold_batch_norm
 from training.losses import MapGuidedLoss, WithMap
 from training.manifest import ManifestError, read_manifest
@@ -293,3 +294,16 @@ def test_what_metrics_get_is_float32():
     assert AutocastInferer(True)(image, layer).detach().numpy() == pytest.approx(
         layer(image).detach().numpy(), abs=0.05
     )
+
+
+def test_the_mean_of_checkpoints(tmp_path):
+    first = {"weight": torch.tensor([1.0, 2.0]), "count": torch.tensor(3)}
+    second = {"weight": torch.tensor([3.0, 6.0]), "count": torch.tensor(5)}
+    torch.save({"network": first}, tmp_path / "a.pt")
+    torch.save({"network": first, "average": second}, tmp_path / "b.pt")
+    states = [read_network(tmp_path / name, "average") for name in ("a.pt", "b.pt")]
+    mean = mean_weights(states)
+    assert mean["weight"].tolist() == [2.0, 4.0]
+    assert int(mean["count"]) == 3
+    with pytest.raises(ValueError, match="different networks"):
+        mean_weights([first, {"weight": torch.zeros(3), "count": torch.tensor(0)}])
