@@ -34,7 +34,9 @@ class ForwardPass:
         """Return the gradients of the logit with respect to each stage; of a head that does not look, zeros."""
         if not self.output.requires_grad:
             return tuple(torch.zeros_like(stage) for stage in self.stages)
-        return torch.autograd.grad(self.output.sum(), self.stages, retain_graph=True, materialize_grads=True)
+        with torch.enable_grad():  # an evaluator may have switched it off
+            total = self.output.sum()
+        return torch.autograd.grad(total, self.stages, retain_graph=True, materialize_grads=True)
 
 
 def run(bundle: Bundle, image: Tensor, earlier: Sequence[str] = ()) -> ForwardPass:

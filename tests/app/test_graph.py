@@ -133,11 +133,11 @@ def test_the_input_is_no_output(studies, capfd):
 def test_a_stage_that_fails_on_one_image_costs_that_image(studies, tmp_path, monkeypatch):
     real, calls = classification_operator.classify_together, []
 
-    def sometimes(radiograph, bundles):
+    def sometimes(radiograph, bundles, rule):
         calls.append(1)
         if len(calls) == 2:
             raise ZeroDivisionError
-        return real(radiograph, bundles)
+        return real(radiograph, bundles, rule)
 
     monkeypatch.setattr(classification_operator, "classify_together", sometimes)
     done = run(studies, tmp_path / "out")

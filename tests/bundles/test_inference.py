@@ -22,7 +22,7 @@ from operators.bundle import read_config
 from operators.classification import classify
 from operators.decoding import Decoder
 from operators.image_file import read_image
-from operators.localization import BoxRule, localize
+from operators.localization import fitted_rules, localize
 from operators.records import SourceFile
 from operators.segmentation import PromptRule
 from tests.phantoms import radiograph, save, stored_phantom
@@ -94,15 +94,16 @@ def test_a_folder_of_every_kind_of_image(folder, tmp_path, classifier):
         "notes.txt": ("failed", "unreadable_file"),
         "cut.png": ("failed", "pixel_data_corrupt"),
     }
+    maps, boxes = fitted_rules(classifier)
     with Decoder(timeout_s=20, memory_mib=4096) as decoder:
         for name, place in PLACES.items():
             file = SourceFile(folder / name, name)
-            expected = classify(read_image(file, scope(read_settings()), decoder).radiograph, classifier)
+            expected = classify(read_image(file, scope(read_settings()), decoder).radiograph, classifier, maps)
             assert float(rows[name]["probability"]) == pytest.approx(expected.probability, abs=1e-6), name
             assert rows[name]["state"] == expected.state
             written = nibabel.load(output / rows[name]["heatmap_file"])
             assert written.affine @ [COLUMN, ROW, 0, 1] == pytest.approx([*place, 1], abs=1e-5), name
-            heatmap = localize(expected, BoxRule("components", 0.5, 0.0, 3, 50)).heatmap
+            heatmap = localize(expected, boxes, maps).heatmap
             voxels = np.asanyarray(written.dataobj)
             assert voxels.dtype == np.float32
             assert voxels.shape == (128, 160, 1)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from monai.transforms import Compose, EnsureChannelFirst, RepeatChannel, Resize, SpatialPad
 from torch import nn
 
+from operators.activation_maps import MapRule, activation_map
 from operators.baselines import RandomBaseline, SmallCnn
 from operators.classification import (
     Calibration,
@@ -23,7 +24,7 @@ from operators.classification import (
 )
 from operators.errors import BundleError
 from operators.feature_views import feature_stride
-from operators.localization import BoxRule, activation_map, localize
+from operators.localization import BoxRule, localize
 from operators.networks import MapClassifier
 from operators.records import Bundle, Radiograph
 from tests.phantoms import source_image, tiny_bundle
@@ -308,3 +309,15 @@ def test_the_result_is_repeatable():
     torch.manual_seed(0)
     bundle = tiny_bundle(MapClassifier(encoder(), feature_channels=16), KEEP)
     assert classify(radiograph(), bundle).probability == classify(radiograph(), bundle).probability
+
+
+@pytest.mark.parametrize("rule", [MapRule(flips=True), MapRule("layer_cam")])
+def test_an_evaluator_that_switches_gradients_off_changes_nothing(rule):
+    torch.manual_seed(2)
+    keep = Compose([EnsureChannelFirst(channel_dim="no_channel"), SpatialPad(64)])
+    bundle = tiny_bundle(MapClassifier(encoder(), feature_channels=16), keep)
+    image = Radiograph(source_image(), np.random.default_rng(0).random((64, 64), np.float32))
+    expected = classify(image, bundle, rule, everything=True)
+    with torch.no_grad():
+        found = classify(image, bundle, rule, everything=True)
+    assert activation_map(found, rule) == pytest.approx(activation_map(expected, rule))
