@@ -30,11 +30,12 @@ def map_rule(settings: Settings, classifier: Bundle) -> MapRule:
         If more stages are asked for than the bundle names.
     """
     chosen = settings.localization
-    named = 1 + len(classifier.metadata["localization"].get("stages", ()))
-    if (chosen.stages or 1) > named:
-        raise SettingsError(f"localization: stages: {chosen.stages} asked for, bundle {classifier.name} names {named}")
     given = {"method": chosen.map, "stages": chosen.stages, "flips": chosen.flips, "scales": chosen.scales}
-    return dataclasses.replace(fitted_rules(classifier)[0], **_said(given))
+    rule = dataclasses.replace(fitted_rules(classifier)[0], **_said(given))
+    named = 1 + len(classifier.metadata["localization"].get("stages", ()))
+    if rule.stages > named:
+        raise SettingsError(f"localization: stages: {rule.stages} asked for, bundle {classifier.name} names {named}")
+    return rule
 
 
 def box_rule(settings: Settings, classifier: Bundle) -> BoxRule:

@@ -12,17 +12,17 @@ from typing import Any
 
 import yaml
 
+from operators.activation_maps import METHODS as MAPS
 from operators.codes import unknown_terms
 from operators.errors import OsteoMapError
+from operators.localization import CUTS
+from operators.localization import METHODS as BOX_METHODS
+from operators.prompts import JITTERS
+from operators.segmentation import MASKS, PROMPTS
 
 CONFIG_VARIABLE = "HOLOSCAN_CONFIG_PATH"
 ROOT = Path(__file__).resolve().parent.parent
 CHECKPOINTS = ("sam_vit_b", "sam_vit_l", "sam_vit_h", "mobile_sam")
-MAPS = ("cam", "grad_cam", "grad_cam_plus_plus", "layer_cam", "hires_cam")
-BOX_METHODS = ("peaks", "components", "brightest_point", "brightest_point_224")
-CUTS = ("fraction", "otsu")
-PROMPTS = ("box", "box_centre", "box_points", "automatic")
-MASKS = ("one", "best_of_three")
 
 
 class SettingsError(OsteoMapError):
@@ -221,6 +221,6 @@ def _segmentation_problems(chosen: SegmentationSettings) -> dict[str, bool]:
         not in (None, *CHECKPOINTS),
         "segmentation: zoom must be null or at least 1": chosen.zoom is not None and chosen.zoom < 1,
         f"segmentation: prompt must be one of {', '.join(PROMPTS)}": chosen.prompt not in PROMPTS,
-        "segmentation: votes must be from 1 to 25": not 1 <= chosen.votes <= 25,
+        f"segmentation: votes must be from 1 to {len(JITTERS)}": not 1 <= chosen.votes <= len(JITTERS),
         f"segmentation: masks must be one of {', '.join(MASKS)}": chosen.masks not in MASKS,
     }

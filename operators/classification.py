@@ -96,7 +96,9 @@ def classify_together(
         together = dataclasses.replace(together, state="doubt")
     if rule == PLAIN or (together.state == "normal" and not everything):
         return together
-    return dataclasses.replace(together, views=feature_views(bundles[0], first.image, first.geometry, rule, first.done))
+    gradients = rule.needs_gradients or bias is None  # a linear layer's weights are the same in every view
+    views = feature_views(bundles[0], first.image, first.geometry, rule, first.done, gradients=gradients)
+    return dataclasses.replace(together, views=views)
 
 
 def _see(radiograph: Radiograph, bundle: Bundle, earlier: Sequence[str] = ()) -> Seen:

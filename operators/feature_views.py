@@ -82,9 +82,9 @@ def head_pass(network: nn.Module, features: Tensor, earlier: tuple[Tensor, ...] 
 
 
 def feature_views(
-    bundle: Bundle, image: Tensor, geometry: PixelGeometry, rule: MapRule, plain: ForwardPass
+    bundle: Bundle, image: Tensor, geometry: PixelGeometry, rule: MapRule, plain: ForwardPass, *, gradients: bool
 ) -> tuple[FeatureView, ...]:
-    """Return the views that a rule asks for, each with its stages and their gradients, the plain one first.
+    """Return the views that a rule asks for, each with its stages, the plain one first.
 
     Parameters
     ----------
@@ -92,6 +92,8 @@ def feature_views(
         The pre-processed image (channels, height, width) with its padding, and where the radiograph lies in it.
     plain
         The run on ``image``; it is run again only where earlier stages are asked for that it has not kept.
+    gradients
+        Whether the map is made of gradients, so that the stages hold them.
 
     Raises
     ------
@@ -101,7 +103,9 @@ def feature_views(
     earlier = stage_names(bundle, rule)
     if len(plain.stages) != len(earlier) + 1:
         plain = run(bundle, image, earlier)
-    views = [FeatureView(stages_of(bundle, plain, image, plain.gradients()), geometry, flipped=False)]
+    views = [
+        FeatureView(stages_of(bundle, plain, image, plain.gradients() if gradients else None), geometry, flipped=False)
+    ]
     for scale, flipped in rule.views[1:]:
         size = scaled_size(geometry, scale)
         seen = image if scale == 1 else _scaled(image, geometry, size)
@@ -113,7 +117,7 @@ def feature_views(
                 f"({str(error).splitlines()[0]}); leave the map's scales at 1"
             ) from error
         where = replace(geometry, input_height=size[0], input_width=size[1])
-        stages = stages_of(bundle, done, seen, done.gradients(), flipped=flipped)
+        stages = stages_of(bundle, done, seen, done.gradients() if gradients else None, flipped=flipped)
         views.append(FeatureView(stages, where, flipped))
     return tuple(views)
 

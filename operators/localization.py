@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from operators.activation_maps import PLAIN, MapRule, activation_map, map_name
+from operators.errors import BundleError
 from operators.geometry import PixelBox, intersection_over_union
 from operators.records import Bundle, Classification, Localization
 
@@ -21,6 +22,7 @@ FINE = 4  # the map is smooth: a quarter of a cell is all the edge's position ca
 CANDIDATES = 16  # peaks that are looked at, the brightest first
 PAPER_SIDE = 224  # side of the source paper's network input, pixels
 BINS = 256
+CUTS = ("fraction", "otsu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ class BoxRule:
         A box with a smaller score is dropped, but for the image's first: what is not called normal shows where.
     overlap
         Non-maximum suppression: a box gives way to a brighter one if their IoU is at least this.
+
+    Raises
+    ------
+    ValueError
+        If there is no such method or cut.
     """
 
     method: str
@@ -60,23 +67,39 @@ class BoxRule:
     least_score: float = 0.0
     overlap: float = 0.2
 
+    def __post_init__(self) -> None:
+        if self.method not in METHODS or self.cut not in CUTS:
+            raise ValueError(
+                f"boxes {self.method!r}, cut {self.cut!r}: boxes must be one of {', '.join(METHODS)}, "
+                f"cut one of {', '.join(CUTS)}"
+            )
+
 
 def fitted_rules(bundle: Bundle) -> tuple[MapRule, BoxRule]:
-    """Return how maps are made and boxes found with a classifier: what ``training.fit`` wrote into its metadata."""
+    """Return how maps are made and boxes found with a classifier: what ``training.fit`` wrote into its metadata.
+
+    Raises
+    ------
+    BundleError
+        If there is no such way.
+    """
     fitted = bundle.metadata["localization"]
-    maps = MapRule(
-        method=fitted.get("map", "cam"),
-        stages=fitted.get("stages_used", 1),
-        flips=fitted.get("flips", False),
-        scales=tuple(fitted.get("scales", (1.0,))),
-    )
-    boxes = BoxRule(
-        method=fitted.get("boxes", "components"),
-        threshold=fitted["threshold"],
-        expansion=fitted["expansion"],
-        cut=fitted.get("cut", "fraction"),
-        least_score=fitted.get("least_score", 0.0),
-    )
+    try:
+        maps = MapRule(
+            method=fitted.get("map", "cam"),
+            stages=fitted.get("stages_used", 1),
+            flips=fitted.get("flips", False),
+            scales=tuple(fitted.get("scales", (1.0,))),
+        )
+        boxes = BoxRule(
+            method=fitted.get("boxes", "components"),
+            threshold=fitted["threshold"],
+            expansion=fitted["expansion"],
+            cut=fitted.get("cut", "fraction"),
+            least_score=fitted.get("least_score", 0.0),
+        )
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"bundle {bundle.name}: localization of metadata.json cannot be used ({error})") from error
     return maps, boxes
 
 
@@ -93,8 +116,14 @@ def find_boxes(classification: Classification, cells: Array, rule: BoxRule) -> F
     """Return the boxes of an activation map (h, w), the brightest first; a flat map has none."""
     if np.ptp(cells) <= FLAT:
         return []
-    found = suppress(METHODS[rule.method](classification, cells, rule), rule.overlap)
-    return [item for number, item in enumerate(found) if number == 0 or item[0] >= rule.least_score][: rule.most]
+    return shown(suppress(METHODS[rule.method](classification, cells, rule), rule.overlap), rule.least_score)[
+        : rule.most
+    ]
+
+
+def shown(found: Found, least_score: float) -> Found:
+    """Return the boxes whose score is at least ``least_score``, and the first, the brightest, whatever its score."""
+    return [item for number, item in enumerate(found) if number == 0 or item[0] >= least_score]
 
 
 def suppress(found: Found, overlap: float) -> Found:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from operators.activation_maps import MapRule, activation_map
-from operators.localization import BoxRule, Found, find_boxes
+from operators.localization import BoxRule, Found, find_boxes, shown
 from operators.records import Classification
 from training.manifest import ImageRecord
 from training.metrics import match_boxes
@@ -94,7 +94,7 @@ def _f1(found: Sequence[Found], expert: Sequence[Sequence[Any]], least: float) -
     """Return the F1 of boxes whose score is at least ``least``; the first of an image always stays."""
     matched = kept = true = 0
     for boxes, wanted in zip(found, expert, strict=True):
-        shown = [box for number, (score, box) in enumerate(boxes) if number == 0 or score >= least]
-        matched += match_boxes(shown, wanted, LEAST_IOU)
-        kept, true = kept + len(shown), true + len(wanted)
+        taken = [box for _, box in shown(boxes, least)]
+        matched += match_boxes(taken, wanted, LEAST_IOU)
+        kept, true = kept + len(taken), true + len(wanted)
     return 2 * matched / max(kept + true, 1)

@@ -13,7 +13,7 @@ from scipy import ndimage
 from operators.activation_maps import MapRule, activation_map
 from operators.classification import classify
 from operators.geometry import PixelBox
-from operators.localization import BoxRule, find_boxes
+from operators.localization import BoxRule, find_boxes, shown
 from operators.records import Bundle, Classification, Localization, Radiograph
 from operators.segmentation import segment
 from training.data import read_pixels
@@ -207,8 +207,7 @@ def find(mapped: _Mapped, rule: BoxRule, most: int) -> tuple[list[tuple[float, P
     """Return up to ``most`` boxes whatever their score, and how many of them, from the first, the rule takes."""
     wide = replace(rule, least_score=0.0, most=max(most, rule.most))
     found = find_boxes(mapped.classification, mapped.cells, wide)
-    taken = [score for number, (score, _) in enumerate(found) if number == 0 or score >= rule.least_score]
-    return found, min(len(taken), rule.most)
+    return found, min(len(shown(found, rule.least_score)), rule.most)
 
 
 def box_row(arm: str, case: Case, mapped: _Mapped, found: list[tuple[float, PixelBox]], taken: int) -> BoxRow:

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from monai_app.settings import BOX_METHODS, MAPS
-from operators.activation_maps import METHODS as MAP_METHODS
 from operators.activation_maps import MapRule, activation_map
+from operators.errors import BundleError
 from operators.geometry import PixelBox, PixelGeometry, whole_image
-from operators.localization import METHODS, BoxRule, fitted_rules, localize, otsu, suppress
+from operators.localization import BoxRule, fitted_rules, localize, otsu, suppress
 from tests.phantoms import classification, tiny_bundle
 
 COMPONENTS = BoxRule("components", threshold=0.5, expansion=0.0, most=3, fixed_side=50)
@@ -124,9 +123,13 @@ def test_what_was_fitted_is_what_is_used():
     assert boxes == BoxRule("peaks", 0.2, 0.0, least_score=0.3)
 
 
-def test_every_method_is_known_to_the_settings():
-    assert set(BOX_METHODS) == set(METHODS)
-    assert set(MAPS) == set(MAP_METHODS)
+@pytest.mark.parametrize(
+    "wrong", [{"map": "heat"}, {"boxes": "round"}, {"cut": "sharp"}, {"scales": [0]}, {"stages_used": 0}, {"scales": 1}]
+)
+def test_metadata_that_name_no_way_are_a_bundle_error(wrong):
+    fitted = {"threshold": 0.4, "expansion": 0.1} | wrong
+    with pytest.raises(BundleError, match="bundle tiny: localization of metadata.json"):
+        fitted_rules(tiny_bundle(torch.nn.Identity(), None, localization=fitted))
 
 
 def test_several_findings_come_brightest_first_and_at_most_k():
