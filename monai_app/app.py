@@ -9,14 +9,13 @@ from typing import Any
 from holoscan.schedulers import EventBasedScheduler
 from monai.deploy.core import Application
 
-from monai_app.rules import box_rule, map_rule, prompt_rule, scope
+from monai_app.rules import box_rule, map_rule, object_rule, prompt_rule, scope
 from monai_app.settings import Settings
 from operators.classification import study_points
 from operators.classification_operator import ClassificationOperator
 from operators.decoding import Decoder
-from operators.dicom_seg import SegRule
-from operators.dicom_seg_operator import DicomSegOperator
-from operators.dicom_sr_operator import DicomSrOperator
+from operators.dicom_objects_operator import DicomObjectsOperator
+from operators.dicom_report_operator import DicomReportOperator
 from operators.localization_operator import LocalizationOperator
 from operators.provenance import Provenance
 from operators.radiographs_operator import RadiographsOperator
@@ -43,7 +42,7 @@ class Stages:
 
 
 class OsteoMapApp(Application):
-    """Studies -> radiographs -> classification -> localization -> segmentation -> DICOM SEG -> DICOM SR -> result."""
+    """Studies -> radiographs -> classification -> localization -> segmentation -> DICOM objects -> report -> result."""
 
     def __init__(self, stages: Stages, *args: Any, **kwargs: Any) -> None:
         self.stages = stages
@@ -60,12 +59,10 @@ class OsteoMapApp(Application):
         classification = ClassificationOperator(self, bundles=stages.classifiers, rule=maps)
         localization = LocalizationOperator(self, rule=boxes, maps=maps)
         segmentation = SegmentationOperator(self, bundle=stages.segmenter, rule=prompt_rule(settings))
-        dicom_seg = DicomSegOperator(
-            self, provenance=stages.provenance, rule=SegRule(settings.dicom_seg.viewer_geometry)
-        )
-        dicom_sr = DicomSrOperator(self, provenance=stages.provenance, points=study_points(*stages.classifiers))
+        dicom_objects = DicomObjectsOperator(self, provenance=stages.provenance, rule=object_rule(settings))
+        dicom_report = DicomReportOperator(self, provenance=stages.provenance, points=study_points(*stages.classifiers))
         result = ResultOperator(self, collect=stages.collect)
-        chain = [studies, radiographs, classification, localization, segmentation, dicom_seg, dicom_sr, result]
+        chain = [studies, radiographs, classification, localization, segmentation, dicom_objects, dicom_report, result]
         for before, after in zip(chain, chain[1:], strict=False):
             self.add_flow(before, after)
         self.timed = {
@@ -73,7 +70,7 @@ class OsteoMapApp(Application):
             "classify": (classification,),
             "localize": (localization,),
             "segment": (segmentation,),
-            "write": (dicom_seg, dicom_sr, result),
+            "write": (dicom_objects, dicom_report, result),
         }
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 
 from monai_app.settings import Settings, SettingsError
 from operators.activation_maps import MapRule
+from operators.dicom_objects import ObjectRule
 from operators.localization import BoxRule, fitted_rules
 from operators.radiographs import Scope
 from operators.records import Bundle
@@ -52,6 +53,12 @@ def box_rule(settings: Settings, classifier: Bundle) -> BoxRule:
         "fixed_side": chosen.fixed_side,
     }
     return dataclasses.replace(fitted_rules(classifier)[1], **_said(given))
+
+
+def object_rule(settings: Settings) -> ObjectRule:
+    """Return which DICOM objects an image gets."""
+    chosen = settings.outputs
+    return ObjectRule(chosen.heatmap, chosen.sc, chosen.gsps, chosen.labelmap, chosen.viewer_geometry)
 
 
 def prompt_rule(settings: Settings) -> PromptRule:

@@ -84,9 +84,14 @@ class SegmentationSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class DicomSegSettings:
-    """Section ``dicom_seg``."""
+class OutputSettings:
+    """Section ``outputs``."""
 
+    heatmap: bool
+    sc: bool
+    gsps: bool
+    labelmap: bool
+    pdf: bool
     viewer_geometry: bool
 
 
@@ -95,6 +100,7 @@ class ReportSettings:
     """Section ``report``."""
 
     pictures: int
+    patient_data: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,7 @@ class Settings:
     classification: ClassificationSettings
     localization: LocalizationSettings
     segmentation: SegmentationSettings
-    dicom_seg: DicomSegSettings
+    outputs: OutputSettings
     report: ReportSettings
 
 

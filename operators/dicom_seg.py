@@ -2,61 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import cast
 
 import highdicom as hd
 import numpy as np
 from pydicom.dataset import Dataset
 
 from operators.codes import BODY_PARTS, LESION, MORPHOLOGICALLY_ALTERED_STRUCTURE
-from operators.dicom_source import is_referable
-from operators.errors import EncodingError
 from operators.provenance import RESEARCH_USE_ONLY, Provenance, equipment, tracking_id
-from operators.records import EncodedImage, Segmentation
+from operators.records import Segmentation
 
 FIRST_SERIES_NUMBER = 9001
 
 
-@dataclass(frozen=True, slots=True)
-class SegRule:
-    """How the object is written.
+def encode_seg(
+    segmentation: Segmentation, tracking_uids: Sequence[str], provenance: Provenance, viewer_geometry: bool
+) -> Dataset | None:
+    """Build the SEG of an image; None if nothing is outlined.
 
-    ``viewer_geometry`` adds a plane geometry where the header gives a spacing. The Standard reserves it for images
-    with a Frame of Reference, which radiographs lack, but some viewers need it to draw the segment at all.
+    Parameters
+    ----------
+    segmentation
+        The outlined boxes of an image that can be referred to.
+    tracking_uids
+        One per box.
+    provenance
+        Who makes the object.
+    viewer_geometry
+        Add a plane geometry where the header gives a spacing. The Standard reserves it for images with a Frame of
+        Reference, which radiographs lack, but some viewers need it to draw the segment at all.
     """
-
-    viewer_geometry: bool
-
-
-def encode_segmentation(segmentation: Segmentation, provenance: Provenance, rule: SegRule) -> EncodedImage:
-    """Build the SEG of an image; none if there is nothing to outline, or no valid UID to refer to.
-
-    Raises
-    ------
-    EncodingError
-        If highdicom refuses the object.
-    """
-    source = segmentation.source.sop_instance_uid
-    tracking = tuple(provenance.uid("tracking", source, str(index)) for index in range(len(segmentation.masks)))
     outlined = [index for index, mask in enumerate(segmentation.masks) if mask.any()]
-    numbers = tuple(outlined.index(index) + 1 if index in outlined else None for index in range(len(tracking)))
-    if not outlined or not is_referable(segmentation.source.header):
-        return EncodedImage(segmentation, None, tracking, numbers)
-    try:
-        seg = _build(segmentation, outlined, tracking, provenance)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise EncodingError(f"the SEG object cannot be built ({type(error).__name__})") from error
+    if not outlined:
+        return None
+    seg = _build(segmentation, outlined, tracking_uids, provenance)
     seg.PatientOrientation = (
         segmentation.source.header.get("PatientOrientation") or None
     )  # type 2C; highdicom leaves it out
-    if rule.viewer_geometry:
+    if viewer_geometry:
         _add_viewer_geometry(seg, segmentation.source.imager_pixel_spacing_mm)
     provenance.stamp(seg)
-    return EncodedImage(segmentation, seg, tracking, numbers)
+    return cast(Dataset, seg)
 
 
 def _build(
-    segmentation: Segmentation, outlined: list[int], tracking: tuple[str, ...], provenance: Provenance
+    segmentation: Segmentation, outlined: list[int], tracking: Sequence[str], provenance: Provenance
 ) -> hd.seg.Segmentation:
     source = segmentation.source
     region = BODY_PARTS.get(source.body_part or "")

@@ -6,8 +6,7 @@ group without a region (TID 1501) crashes a common viewer.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -32,35 +31,16 @@ from operators.codes import (
 from operators.dicom_source import is_referable
 from operators.errors import DeclinedReason, EncodingError
 from operators.provenance import APPLICATION, RESEARCH_USE_ONLY, Model, Provenance, tracking_id
-from operators.records import EncodedImage, ExcludedImage, OperatingPoints, SourceImage
-from operators.study import ReportedStudy, Study, summarise_study
-
-logger = logging.getLogger(__name__)
+from operators.records import EncodedImage, ExcludedImage, SourceImage
+from operators.study import Study, StudyOutcome
 
 SERIES_NUMBER = 9000
 Group: TypeAlias = sr.PlanarROIMeasurementsAndQualitativeEvaluations
 
 
-def report_study(study: Study[EncodedImage], points: OperatingPoints, provenance: Provenance) -> ReportedStudy:
-    """Return a study with its outcome and its report; if the report cannot be built, all its images have failed."""
-    try:
-        report = encode_report(study, provenance)
-    except EncodingError as error:
-        logger.error("study %s: failed, %s: %s", study.study_instance_uid, error.reason, error.detail)
-        failed = tuple(
-            image
-            if isinstance(image, ExcludedImage)
-            else ExcludedImage(image.source, error.state, str(error.reason), error.detail)
-            for image in study.images
-        )
-        study, report = Study(study.study_instance_uid, failed), None
-    classifications = [image.segmentation.localization.classification for image in study.included]
-    return ReportedStudy(
-        study, summarise_study(classifications, [image.state for image in study.excluded], points), report
-    )
-
-
-def encode_report(study: Study[EncodedImage], provenance: Provenance) -> Dataset | None:
+def encode_report(
+    study: Study[EncodedImage], outcome: StudyOutcome, others: Mapping[str, Dataset], provenance: Provenance
+) -> Dataset | None:
     """Build the report of a study; None if no file of the study has a picture that could be referred to.
 
     Raises

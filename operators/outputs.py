@@ -18,7 +18,10 @@ from operators.study import ReportedStudy
 
 RESULT = "result.json"
 REPORT = "report.html"
-OBJECT_NAMES = ("sr.dcm", "seg_*.dcm")  # the patterns of what a study's folder may hold
+# The patterns of what a study's folder may hold; a file is named by the kind of its object.
+OBJECT_NAMES = tuple(f"{kind}.dcm" for kind in ("sr", "pdf")) + tuple(
+    f"{kind}_*.dcm" for kind in ("seg", "heatmap", "labelmap", "sc", "gsps")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +84,11 @@ def _write_study(reported: ReportedStudy, output: Path) -> StudySummary:
     written: list[WrittenObject] = []
     images = []
     for number, image in enumerate(reported.study.images, start=1):
-        seg = None if isinstance(image, ExcludedImage) else image.seg
-        names = []
-        if seg is not None:
-            written.append(_write_object(seg, output, f"{folder}/seg_{number}.dcm"))
-            names.append(written[-1].file)
-        images.append(summarise(image, tuple(names)))
-    if reported.report is not None:
-        written.insert(0, _write_object(reported.report, output, f"{folder}/sr.dcm"))
+        objects = {} if isinstance(image, ExcludedImage) else image.objects
+        of_image = [_write_object(ds, output, f"{folder}/{kind}_{number}.dcm") for kind, ds in objects.items()]
+        written += of_image
+        images.append(summarise(image, tuple(item.file for item in of_image)))
+    written[:0] = [_write_object(ds, output, f"{folder}/{kind}.dcm") for kind, ds in reported.objects.items()]
     if folder is not None:
         remove_objects(output / folder, kept={output / item.file for item in written})
     return StudySummary(

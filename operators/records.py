@@ -258,16 +258,22 @@ class Segmentation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedImage:
-    """A segmentation and its DICOM SEG object in memory, None without a finding to outline.
+    """A segmentation and the image's DICOM objects in memory.
 
-    ``tracking_uids`` are shared with the report, one per box; ``segment_numbers`` is None for a box whose mask is
-    empty.
+    ``objects`` by kind, the word that its file is named by: ``seg`` (none without a finding to outline), ``heatmap``,
+    ``labelmap``, ``sc``, ``gsps``. ``tracking_uids`` are shared by all objects, one per box; ``segment_numbers`` is
+    None for a box whose mask is empty.
     """
 
     segmentation: Segmentation
-    seg: Dataset | None
+    objects: Mapping[str, Dataset]
     tracking_uids: tuple[str, ...]
     segment_numbers: tuple[int | None, ...]
+
+    @property
+    def seg(self) -> Dataset | None:
+        """The SEG object, None without a finding to outline."""
+        return self.objects.get("seg")
 
     @property
     def source(self) -> SourceImage:

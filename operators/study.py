@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -47,6 +47,10 @@ class Study(Generic[Image_co]):
         """The images that are declined or have failed."""
         return tuple(image for image in self.images if isinstance(image, ExcludedImage))
 
+    def number(self, image: object) -> int:
+        """Return the number by which results name an image of the study, from 1."""
+        return 1 + next(index for index, other in enumerate(self.images) if other is image)
+
     def map(self, stage: Callable[[Image_co], Next]) -> Study[Next]:
         """Take every image that is left through a stage; one that the stage refuses is excluded, the others go on."""
         return Study(self.study_instance_uid, tuple(_take(image, stage) for image in self.images))
@@ -84,11 +88,14 @@ class StudyOutcome:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReportedStudy:
-    """A study with its report in memory; ``report`` is None if nothing could be referred to."""
+    """A study with the objects that are about all of it, in memory.
+
+    ``objects`` by kind, the word that its file is named by: ``sr`` (none if nothing could be referred to), ``pdf``.
+    """
 
     study: Study[EncodedImage]
     outcome: StudyOutcome
-    report: Dataset | None
+    objects: Mapping[str, Dataset]
 
 
 def summarise_study(images: Sequence[Classification], excluded: Sequence[str], points: OperatingPoints) -> StudyOutcome:

@@ -25,6 +25,8 @@ PLAIN = {
     "activation_maps",
     "automatic_masks",
     "classification",
+    "dicom_objects",
+    "dicom_report",
     "dicom_seg",
     "dicom_source",
     "dicom_sr",
@@ -47,7 +49,8 @@ INFERENCE = {"image_file", "image_grid", "image_list", "prediction", "prediction
 BUILDS_ON = {
     "automatic_masks": {"sam"},
     "classification": {"activation_maps", "feature_views"},
-    "dicom_seg": {"dicom_source"},
+    "dicom_objects": {"dicom_seg", "dicom_source"},
+    "dicom_report": {"dicom_sr"},
     "dicom_sr": {"dicom_source"},
     "feature_views": {"activation_maps"},
     "localization": {"activation_maps"},

@@ -55,8 +55,8 @@ def segmentation(rows: int = 160, columns: int = 128, box: PixelBox = BOX, **ove
 @pytest.fixture
 def page(tmp_path) -> str:
     declined = ExcludedImage(source_image(body_part="CHEST"), "declined", "body_part_out_of_scope", "<why>")
-    study = Study("1.2.3", (EncodedImage(segmentation(), None, ("1.1",), (None,)), declined))
-    reported = ReportedStudy(study, StudyOutcome("abnormal", 0.9), None)
+    study = Study("1.2.3", (EncodedImage(segmentation(), {}, ("1.1",), (None,)), declined))
+    reported = ReportedStudy(study, StudyOutcome("abnormal", 0.9), {})
     summary = write_study(reported, tmp_path)
     return render_head(PAGE, COUNTS) + render_study(reported, summary, 10) + render_foot(PAGE, COUNTS)
 
@@ -108,8 +108,8 @@ def test_the_page_says_what_it_must(page):
 
 
 def text_of(tmp_path, page: Page, **overrides: Any) -> str:
-    image = EncodedImage(segmentation(**overrides), None, ("1",), (None,))
-    reported = ReportedStudy(Study("1", (image,)), StudyOutcome("doubt", 0.5), None)
+    image = EncodedImage(segmentation(**overrides), {}, ("1",), (None,))
+    reported = ReportedStudy(Study("1", (image,)), StudyOutcome("doubt", 0.5), {})
     reader = Reader()
     study = render_study(reported, write_study(reported, tmp_path), 0)
     reader.feed(render_head(page, COUNTS) + study + render_foot(page, COUNTS))
@@ -142,7 +142,7 @@ def test_text_is_escaped(page):
 
 def test_pictures_are_limited(tmp_path):
     reported = ReportedStudy(
-        Study("1", (EncodedImage(segmentation(), None, ("1",), (None,)),)), StudyOutcome("abnormal", 0.9), None
+        Study("1", (EncodedImage(segmentation(), {}, ("1",), (None,)),)), StudyOutcome("abnormal", 0.9), {}
     )
     assert "<img" not in render_study(reported, write_study(reported, tmp_path), 0)
 

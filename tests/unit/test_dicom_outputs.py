@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from datetime import UTC, datetime
 
@@ -15,9 +16,9 @@ from pydicom.dataset import Dataset
 
 from operators.codes import NORMALITY
 from operators.decoding import _answer as answer
-from operators.dicom_seg import SegRule, encode_segmentation
+from operators.dicom_objects import ObjectRule, encode_image
+from operators.dicom_report import report_study
 from operators.dicom_source import check_identity
-from operators.dicom_sr import encode_report, report_study
 from operators.errors import EncodingError, ImageError
 from operators.geometry import PixelBox
 from operators.provenance import RESEARCH_USE_ONLY, Model, Provenance
@@ -40,7 +41,7 @@ PROVENANCE = Provenance(
     Model("msk_b", "2", "b" * 64),
     datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC),
 )
-RULE = SegRule(viewer_geometry=True)
+RULE = ObjectRule(heatmap=False, sc=False, gsps=False, labelmap=False, viewer_geometry=True)
 POINTS = OperatingPoints(0.2, 0.8)
 
 
@@ -62,6 +63,14 @@ def segmentation(
     return Segmentation(localization, tuple(drawn), (0.8,) * masks)
 
 
+def encode(segmentation: Segmentation, provenance: Provenance, rule: ObjectRule) -> EncodedImage:
+    return encode_image(segmentation, 1, rule, provenance)
+
+
+def report_of(study: Study, provenance: Provenance) -> Dataset | None:
+    return report_study(study, POINTS, provenance).objects.get("sr")
+
+
 def reread(ds: Dataset) -> Dataset:
     buffer = io.BytesIO()
     ds.save_as(buffer, enforce_file_format=True)
@@ -74,7 +83,7 @@ def reread(ds: Dataset) -> Dataset:
 @pytest.mark.parametrize("masks", [1, 2, 3])
 def test_mask_to_seg_to_mask_is_the_identity(kind, masks):
     source = segmentation(masks, ds=radiograph(kind=kind))
-    seg = hd.seg.Segmentation.from_dataset(reread(encode_segmentation(source, PROVENANCE, RULE).seg))
+    seg = hd.seg.Segmentation.from_dataset(reread(encode(source, PROVENANCE, RULE).seg))
     assert seg.SegmentationType == "BINARY"
     assert seg.number_of_segments == masks
     for number, mask in enumerate(source.masks, start=1):
@@ -91,12 +100,12 @@ def test_overlapping_segments_stay_apart():
     mask = np.zeros((160, 128), bool)
     mask[40:90, 30:70] = True
     both = Segmentation(source.localization, (mask, mask.copy()), (0.5, 0.5))
-    seg = reread(encode_segmentation(both, PROVENANCE, RULE).seg)
+    seg = reread(encode(both, PROVENANCE, RULE).seg)
     assert seg.NumberOfFrames == 2
 
 
 def test_a_segment_names_its_algorithm_and_its_region():
-    (segment,) = encode_segmentation(segmentation(), PROVENANCE, RULE).seg.SegmentSequence
+    (segment,) = encode(segmentation(), PROVENANCE, RULE).seg.SegmentSequence
     algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
     assert algorithm.AlgorithmName == "msk_b"
     assert "b" * 64 in algorithm.AlgorithmParameters
@@ -105,9 +114,9 @@ def test_a_segment_names_its_algorithm_and_its_region():
 
 
 def test_research_use_only_is_said_in_every_object():
-    encoded = encode_segmentation(segmentation(), PROVENANCE, RULE)
+    encoded = encode(segmentation(), PROVENANCE, RULE)
     assert RESEARCH_USE_ONLY in encoded.seg.ContentDescription
-    report = encode_report(Study("1", (encoded,)), PROVENANCE)
+    report = report_of(Study("1", (encoded,)), PROVENANCE)
     assert RESEARCH_USE_ONLY in comments(report)
     for ds in (encoded.seg, report):
         assert "research use only" in ds.SeriesDescription
@@ -120,40 +129,40 @@ def test_research_use_only_is_said_in_every_object():
 
 
 def test_viewer_geometry_is_never_invented():
-    with_spacing = encode_segmentation(segmentation(), PROVENANCE, RULE).seg
+    with_spacing = encode(segmentation(), PROVENANCE, RULE).seg
     measures = with_spacing.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
     assert list(measures.PixelSpacing) == [0.2, 0.2]
-    without = encode_segmentation(segmentation(ds=radiograph(kind="CR", ImagerPixelSpacing=None)), PROVENANCE, RULE).seg
+    without = encode(segmentation(ds=radiograph(kind="CR", ImagerPixelSpacing=None)), PROVENANCE, RULE).seg
     assert "PixelMeasuresSequence" not in without.SharedFunctionalGroupsSequence[0]
-    plain = encode_segmentation(segmentation(), PROVENANCE, SegRule(viewer_geometry=False)).seg
+    plain = encode(segmentation(), PROVENANCE, dataclasses.replace(RULE, viewer_geometry=False)).seg
     assert "PixelMeasuresSequence" not in plain.SharedFunctionalGroupsSequence[0]
 
 
 def test_nothing_to_outline_gives_no_seg():
-    assert encode_segmentation(segmentation(0, "normal"), PROVENANCE, RULE).seg is None
+    assert encode(segmentation(0, "normal"), PROVENANCE, RULE).seg is None
     empty = segmentation(1)
     empty = Segmentation(empty.localization, (np.zeros((160, 128), bool),), (0.1,))
-    encoded = encode_segmentation(empty, PROVENANCE, RULE)
+    encoded = encode(empty, PROVENANCE, RULE)
     assert encoded.seg is None
     assert encoded.segment_numbers == (None,)
 
 
 def test_an_image_that_cannot_be_referred_to_gives_no_objects():
-    encoded = encode_segmentation(segmentation(ds=radiograph(SOPInstanceUID="999.1.02")), PROVENANCE, RULE)
+    encoded = encode(segmentation(ds=radiograph(SOPInstanceUID="999.1.02")), PROVENANCE, RULE)
     assert encoded.seg is None
-    assert encode_report(Study("1", (encoded,)), PROVENANCE) is None
+    assert report_of(Study("1", (encoded,)), PROVENANCE) is None
 
 
 def test_a_second_run_writes_the_same_objects():
-    first, second = (encode_segmentation(segmentation(2), PROVENANCE, RULE) for _ in range(2))
+    first, second = (encode(segmentation(2), PROVENANCE, RULE) for _ in range(2))
     assert first.seg == second.seg
     study = [Study("1", (encoded,)) for encoded in (first, second)]
-    assert encode_report(study[0], PROVENANCE) == encode_report(study[1], PROVENANCE)
+    assert report_of(study[0], PROVENANCE) == report_of(study[1], PROVENANCE)
 
 
 def test_another_model_gives_other_uids():
     other = Provenance("0.1.0", PROVENANCE.classifiers, Model("msk_b", "2", "c" * 64), PROVENANCE.now)
-    first, second = (encode_segmentation(segmentation(), provenance, RULE).seg for provenance in (PROVENANCE, other))
+    first, second = (encode(segmentation(), provenance, RULE).seg for provenance in (PROVENANCE, other))
     assert first.SOPInstanceUID != second.SOPInstanceUID
     assert PROVENANCE.device_uid != other.device_uid
 
@@ -194,8 +203,8 @@ def study_of(*images: EncodedImage | ExcludedImage) -> Study:
 
 
 def test_the_report_has_the_image_the_boxes_and_the_segments():
-    encoded = encode_segmentation(segmentation(2), PROVENANCE, RULE)
-    report = reread(encode_report(study_of(encoded), PROVENANCE))
+    encoded = encode(segmentation(2), PROVENANCE, RULE)
+    report = reread(report_of(study_of(encoded), PROVENANCE))
     assert report.SOPClassUID.name == "Comprehensive SR Storage"
     found = groups(report)
     assert len(found) == 1 + 2 * 2
@@ -218,8 +227,8 @@ def algorithm(group: Dataset) -> dict[str, list[str]]:
 
 
 def test_the_image_s_probability_names_all_classifiers_and_a_box_s_the_first():
-    encoded = encode_segmentation(segmentation(1), SEVERAL, RULE)
-    whole, *boxes = groups(reread(encode_report(study_of(encoded), SEVERAL)))
+    encoded = encode(segmentation(1), SEVERAL, RULE)
+    whole, *boxes = groups(reread(report_of(study_of(encoded), SEVERAL)))
     named = algorithm(whole)
     assert named["Algorithm Name"] == ["mean of msk_a, msk_c"]
     assert named["Algorithm Version"] == ["1, 3"]
@@ -229,23 +238,23 @@ def test_the_image_s_probability_names_all_classifiers_and_a_box_s_the_first():
         f"msk_c model_sha256={'c' * 64}",
         RESEARCH_USE_ONLY,
     }
-    single = groups(encode_report(study_of(encoded), PROVENANCE))
+    single = groups(report_of(study_of(encoded), PROVENANCE))
     assert all(algorithm(group) == algorithm(single[0]) for group in [*boxes, *single])
     assert algorithm(single[0])["Algorithm Name"] == ["msk_a"]
 
 
 def test_a_disagreement_is_told_in_the_report():
     opinions = (Opinion("msk_a", 3.0, 0.95, "abnormal"), Opinion("msk_c", -3.0, 0.05, "normal"))
-    encoded = encode_segmentation(segmentation(1, "doubt", opinions=opinions), SEVERAL, RULE)
-    told = [text for text in comments(encode_report(study_of(encoded), SEVERAL)) if "disagree" in text]
+    encoded = encode(segmentation(1, "doubt", opinions=opinions), SEVERAL, RULE)
+    told = [text for text in comments(report_of(study_of(encoded), SEVERAL)) if "disagree" in text]
     assert told == ["Image 1: the classifiers disagree (msk_a abnormal, msk_c normal)."]
-    agreed = encode_segmentation(segmentation(1, "doubt", opinions=opinions[:1] * 2), SEVERAL, RULE)
-    assert not [text for text in comments(encode_report(study_of(agreed), SEVERAL)) if "disagree" in text]
+    agreed = encode(segmentation(1, "doubt", opinions=opinions[:1] * 2), SEVERAL, RULE)
+    assert not [text for text in comments(report_of(study_of(agreed), SEVERAL)) if "disagree" in text]
 
 
 def test_evidence_is_complete():
-    encoded = encode_segmentation(segmentation(2), PROVENANCE, RULE)
-    report = encode_report(study_of(encoded), PROVENANCE)
+    encoded = encode(segmentation(2), PROVENANCE, RULE)
+    report = report_of(study_of(encoded), PROVENANCE)
     listed = {
         instance.ReferencedSOPInstanceUID
         for study in report.CurrentRequestedProcedureEvidenceSequence
@@ -256,15 +265,15 @@ def test_evidence_is_complete():
 
 
 def test_a_normal_study_gets_its_report():
-    encoded = encode_segmentation(segmentation(0, "normal"), PROVENANCE, RULE)
-    (group,) = groups(encode_report(study_of(encoded), PROVENANCE))
+    encoded = encode(segmentation(0, "normal"), PROVENANCE, RULE)
+    (group,) = groups(report_of(study_of(encoded), PROVENANCE))
     assert values(group, "Normality")[0].ConceptCodeSequence[0].CodeMeaning == "Normal"
 
 
 def test_declined_images_are_named_in_the_report():
     declined = ExcludedImage(source_image(radiograph("b", study="a")), "declined", "too_small", "")
     lost = ExcludedImage(SourceFile(None, "x"), "failed", "unreadable_file", "")
-    report = encode_report(study_of(encode_segmentation(segmentation(), PROVENANCE, RULE), declined, lost), PROVENANCE)
+    report = report_of(study_of(encode(segmentation(), PROVENANCE, RULE), declined, lost), PROVENANCE)
     text = "\n".join(comments(report))
     assert f"{declined.source.sop_instance_uid}) was not analysed: declined, too_small" in text
     assert "File 3 was not analysed: failed, unreadable_file" in text
@@ -273,11 +282,11 @@ def test_declined_images_are_named_in_the_report():
 
 @pytest.mark.parametrize("duplicate_first", [True, False])
 def test_a_duplicate_does_not_contradict_its_original(duplicate_first):
-    original = encode_segmentation(segmentation(), PROVENANCE, RULE)
+    original = encode(segmentation(), PROVENANCE, RULE)
     duplicate = ExcludedImage(source_image(), "declined", "duplicate_instance", "")
     pair = (duplicate, original) if duplicate_first else (original, duplicate)
-    report = encode_report(study_of(*pair), PROVENANCE)
-    alone = encode_report(study_of(original), PROVENANCE)
+    report = report_of(study_of(*pair), PROVENANCE)
+    alone = report_of(study_of(original), PROVENANCE)
     assert len(groups(report)) == len(groups(alone))
     assert report.SOPInstanceUID == alone.SOPInstanceUID
     assert any("declined, duplicate_instance" in comment for comment in comments(report))
@@ -285,29 +294,27 @@ def test_a_duplicate_does_not_contradict_its_original(duplicate_first):
 
 def test_one_image_in_two_studies_gives_two_reports():
     duplicate = ExcludedImage(source_image(), "declined", "duplicate_instance", "")
-    first, second = (encode_report(Study(uid, (duplicate,)), PROVENANCE) for uid in ("1.2", "1.3"))
+    first, second = (report_of(Study(uid, (duplicate,)), PROVENANCE) for uid in ("1.2", "1.3"))
     assert first.SOPInstanceUID != second.SOPInstanceUID
 
 
 def test_seg_and_sr_give_a_finding_one_name():
-    image = encode_segmentation(segmentation(2), PROVENANCE, RULE)
-    report = str(encode_report(study_of(image), PROVENANCE))
+    image = encode(segmentation(2), PROVENANCE, RULE)
+    report = str(report_of(study_of(image), PROVENANCE))
     for segment in image.seg.SegmentSequence:
         assert report.count(f"'{segment.TrackingID}'") == 2
         assert report.count(segment.TrackingUID) == 2
 
 
 def test_an_unknown_body_part_is_flagged_and_nothing_is_claimed():
-    encoded = encode_segmentation(
-        segmentation(ds=radiograph(BodyPartExamined=None, AnatomicRegionSequence=None)), PROVENANCE, RULE
-    )
-    report = encode_report(study_of(encoded), PROVENANCE)
+    encoded = encode(segmentation(ds=radiograph(BodyPartExamined=None, AnatomicRegionSequence=None)), PROVENANCE, RULE)
+    report = report_of(study_of(encoded), PROVENANCE)
     assert any("names no body part" in comment for comment in comments(report))
     assert not values(groups(report)[0], "Finding Site")
 
 
 def test_the_report_is_preliminary_and_unverified():
-    report = encode_report(study_of(encode_segmentation(segmentation(), PROVENANCE, RULE)), PROVENANCE)
+    report = report_of(study_of(encode(segmentation(), PROVENANCE, RULE)), PROVENANCE)
     assert (report.PreliminaryFlag, report.VerificationFlag, report.CompletionFlag) == (
         "PRELIMINARY",
         "UNVERIFIED",
@@ -320,14 +327,14 @@ def test_an_object_that_cannot_be_built_fails_its_image(monkeypatch):
         "operators.dicom_seg.hd.seg.Segmentation", lambda **_: (_ for _ in ()).throw(ValueError("SMITH"))
     )
     with pytest.raises(EncodingError) as caught:
-        encode_segmentation(segmentation(), PROVENANCE, RULE)
+        encode(segmentation(), PROVENANCE, RULE)
     assert "SMITH" not in caught.value.detail
 
 
 def test_a_report_that_cannot_be_built_fails_its_study(monkeypatch, caplog):
     monkeypatch.setattr("operators.dicom_sr.sr.ComprehensiveSR", lambda **_: (_ for _ in ()).throw(ValueError("SMITH")))
-    reported = report_study(study_of(encode_segmentation(segmentation(), PROVENANCE, RULE)), POINTS, PROVENANCE)
-    assert reported.report is None
+    reported = report_study(study_of(encode(segmentation(), PROVENANCE, RULE)), POINTS, PROVENANCE)
+    assert "sr" not in reported.objects
     assert [(image.state, image.reason) for image in reported.study.images] == [("failed", "encoding_error")]
     assert reported.outcome.state == "failed"
     assert "SMITH" not in caplog.text
@@ -350,9 +357,9 @@ def test_a_report_that_cannot_be_built_fails_its_study(monkeypatch, caplog):
 )
 @pytest.mark.parametrize("kind", ["DX", "CR"])
 def test_headers_of_real_life_give_objects(kind, defect):
-    encoded = encode_segmentation(segmentation(ds=radiograph(kind=kind, **defect)), PROVENANCE, RULE)
+    encoded = encode(segmentation(ds=radiograph(kind=kind, **defect)), PROVENANCE, RULE)
     assert reread(encoded.seg).SOPClassUID
-    assert reread(encode_report(study_of(encoded), PROVENANCE)).SOPClassUID
+    assert reread(report_of(study_of(encoded), PROVENANCE)).SOPClassUID
 
 
 ODD_TEXT = (
@@ -400,7 +407,7 @@ def test_a_header_is_refused_or_gives_objects(seed, tmp_path):
         check_scope(header, Scope(("WRIST",), False, 64, 10**8))
     except ImageError:
         return
-    encoded = encode_segmentation(segmentation(ds=header), PROVENANCE, RULE)
-    report = encode_report(study_of(encoded), PROVENANCE)
+    encoded = encode(segmentation(ds=header), PROVENANCE, RULE)
+    report = report_of(study_of(encoded), PROVENANCE)
     for ds in (encoded.seg, report):
         assert ds is None or reread(ds).SOPClassUID

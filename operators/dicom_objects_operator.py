@@ -1,4 +1,4 @@
-"""Adapter of ``dicom_seg``."""
+"""Adapter of ``dicom_objects``."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
-from operators.dicom_seg import SegRule, encode_segmentation
+from operators.dicom_objects import ObjectRule, encode_image
 from operators.provenance import Provenance
 from operators.records import EncodedImage, Segmentation
 from operators.stage_operator import StageOperator
 from operators.study import Study
 
 
-class DicomSegOperator(StageOperator):
-    """Build the SEG object of every image with a finding."""
+class DicomObjectsOperator(StageOperator):
+    """Build the DICOM objects of every image."""
 
     input_port = "segmentations"
     output_port = "encoded_images"
 
     def __init__(
-        self, fragment: Fragment, *args: Any, provenance: Provenance, rule: SegRule, name: str = "dicom_seg"
+        self, fragment: Fragment, *args: Any, provenance: Provenance, rule: ObjectRule, name: str = "dicom_objects"
     ) -> None:
         self.provenance = provenance
         self.rule = rule
         super().__init__(fragment, *args, name=name)
 
     def process(self, study: Study[Segmentation]) -> Study[EncodedImage]:
-        """Return the study with SEG objects in memory."""
-        return study.map(lambda segmentation: encode_segmentation(segmentation, self.provenance, self.rule))
+        """Return the study with its objects in memory."""
+        return study.map(
+            lambda segmentation: encode_image(segmentation, study.number(segmentation), self.rule, self.provenance)
+        )

@@ -1,4 +1,4 @@
-"""Adapter of ``dicom_sr``."""
+"""Adapter of ``dicom_report``."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
-from operators.dicom_sr import report_study
+from operators.dicom_report import report_study
 from operators.provenance import Provenance
 from operators.records import EncodedImage, OperatingPoints
 from operators.stage_operator import StageOperator
 from operators.study import ReportedStudy, Study
 
 
-class DicomSrOperator(StageOperator):
+class DicomReportOperator(StageOperator):
     """Summarise a study and build its report."""
 
     input_port = "encoded_images"
     output_port = "reported_studies"
 
     def __init__(
-        self, fragment: Fragment, *args: Any, provenance: Provenance, points: OperatingPoints, name: str = "dicom_sr"
+        self,
+        fragment: Fragment,
+        *args: Any,
+        provenance: Provenance,
+        points: OperatingPoints,
+        name: str = "dicom_report",
     ) -> None:
         self.provenance = provenance
         self.points = points
