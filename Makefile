@@ -5,11 +5,12 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DEMO := build/demo
 
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test viewer-test lint clean
 help:
 	@echo "make demo              set up, run on phantoms, open build/demo/output/report.html"
 	@echo "make demo INPUT=DIR    the same on your own DICOM files"
 	@echo "make test              set up, lint, type check, test"
+	@echo "make viewer-test       results in Chromium: the report page and the OHIF viewer (Orthanc, Chromium, npm)"
 	@echo "make lint              ruff and mypy only"
 
 setup: $(INSTALLED)
@@ -34,7 +35,10 @@ else
 endif
 
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not viewer"
+
+viewer-test: setup
+	$(BIN)/python -m pytest -m viewer
 
 lint: setup
 	$(BIN)/ruff check .

@@ -11,15 +11,14 @@ from monai.deploy.core import Application
 
 from monai_app.rules import box_rule, map_rule, object_rule, prompt_rule, scope
 from monai_app.settings import Settings
-from operators.classification import study_points
 from operators.classification_operator import ClassificationOperator
 from operators.decoding import Decoder
 from operators.dicom_objects_operator import DicomObjectsOperator
 from operators.dicom_report_operator import DicomReportOperator
 from operators.localization_operator import LocalizationOperator
-from operators.provenance import Provenance
 from operators.radiographs_operator import RadiographsOperator
 from operators.records import Bundle, SourceImage
+from operators.report import Page
 from operators.result_operator import ResultOperator
 from operators.segmentation_operator import SegmentationOperator
 from operators.studies_operator import StudiesOperator
@@ -35,7 +34,7 @@ class Stages:
     settings: Settings
     classifiers: tuple[Bundle, ...]
     segmenter: Bundle
-    provenance: Provenance
+    page: Page
     decoder: Decoder
     studies: Iterator[Study[SourceImage]]
     collect: Callable[[ReportedStudy], None]
@@ -59,8 +58,8 @@ class OsteoMapApp(Application):
         classification = ClassificationOperator(self, bundles=stages.classifiers, rule=maps)
         localization = LocalizationOperator(self, rule=boxes, maps=maps)
         segmentation = SegmentationOperator(self, bundle=stages.segmenter, rule=prompt_rule(settings))
-        dicom_objects = DicomObjectsOperator(self, provenance=stages.provenance, rule=object_rule(settings))
-        dicom_report = DicomReportOperator(self, provenance=stages.provenance, points=study_points(*stages.classifiers))
+        dicom_objects = DicomObjectsOperator(self, provenance=stages.page.provenance, rule=object_rule(settings))
+        dicom_report = DicomReportOperator(self, page=stages.page, pdf=settings.outputs.pdf)
         result = ResultOperator(self, collect=stages.collect)
         chain = [studies, radiographs, classification, localization, segmentation, dicom_objects, dicom_report, result]
         for before, after in zip(chain, chain[1:], strict=False):

@@ -71,7 +71,7 @@ class RunResult:
     def collect(self, reported: ReportedStudy) -> None:
         """Write the objects of one study and its section of the report."""
         summary = write_study(reported, self.output)
-        self._parts.write(render_study(reported, summary, self._pictures_left).encode())
+        self._parts.write(render_study(reported, summary, self.page, self._pictures_left).encode())
         self._pictures_left -= min(self._pictures_left, len(reported.study.included))
         self.studies.append(summary)
         if self._progress is not None:
@@ -116,10 +116,10 @@ class RunResult:
         counts = self.counts
 
         def write_report(file: Any) -> None:
-            file.write(render_head(self.page, counts).encode())
+            file.write(render_head(self.page, counts, self.studies).encode())
             self._parts.seek(0)
             shutil.copyfileobj(self._parts, file)
-            file.write(render_foot(self.page, counts).encode())
+            file.write(render_foot(self.page).encode())
 
         write_atomically(self.output / REPORT, write_report)
         self._parts.close()

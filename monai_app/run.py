@@ -19,7 +19,7 @@ from monai_app.result import RunResult
 from monai_app.rules import map_rule
 from monai_app.settings import Settings, SettingsError, embedded_models, read_settings
 from operators.bundle import load_classifier, load_segmenter
-from operators.classification import study_points
+from operators.classification import image_points, study_points
 from operators.decoding import Decoder
 from operators.dicom_file import NotDicomError
 from operators.errors import BundleError, FailedReason
@@ -83,8 +83,9 @@ def _output_folder(output: Path, source: Path) -> Path:
 def _analyse(source: Path, output: Path, settings: Settings, classifiers: tuple[Bundle, ...], segmenter: Bundle) -> int:
     started = time.perf_counter()
     provenance = _provenance(classifiers, segmenter)
-    said_once = dict.fromkeys(limit for classifier in classifiers for limit in classifier.metadata["limits"])
-    page = Page(provenance, study_points(*classifiers), tuple(said_once))
+    said_once = dict.fromkeys(limit for bundle in (*classifiers, segmenter) for limit in bundle.metadata["limits"])
+    points = study_points(*classifiers), image_points(*classifiers)
+    page = Page(provenance, *points, tuple(said_once), settings.report.patient_data)
     result = RunResult(output, page, settings.report.pictures)
     limits = settings.radiographs
     with (
@@ -101,7 +102,7 @@ def _analyse(source: Path, output: Path, settings: Settings, classifiers: tuple[
 
         def graph() -> OsteoMapApp:
             studies = read_studies(index, read_header)
-            return OsteoMapApp(Stages(settings, classifiers, segmenter, provenance, pixels, studies, result.collect))
+            return OsteoMapApp(Stages(settings, classifiers, segmenter, page, pixels, studies, result.collect))
 
         code = _run_graph(graph, index, result, seconds)
     seconds["total"] = time.perf_counter() - started

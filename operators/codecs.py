@@ -31,13 +31,16 @@ def sample_precision(frame: bytes) -> int:
     Raises
     ------
     ValueError
-        If the stream has no start of frame.
+        If the stream has no start of frame, or a precision that the process does not have.
     """
     starts = [frame.find(marker) for marker in _START_OF_FRAME]
     start = min((position for position in starts if position >= 0), default=-1)
     if start < 0 or start + 4 >= len(frame):
         raise ValueError("no start of frame in the JPEG stream")
-    return frame[start + 4]
+    precision = frame[start + 4]
+    if precision not in (8, 12):  # GDCM writes and reads 16, with all pixels white
+        raise ValueError(f"{precision} bits per sample in the JPEG stream, which knows 8 and 12")
+    return precision
 
 
 def decode_frame(frame: bytes, runner: DecodeRunner) -> bytes:

@@ -71,11 +71,45 @@ PROBABILITY_NAME = Code("122157", "DCM", "Probability")
 RATIO_UNIT = Code("{0:1}", "UCUM", "range: 0:1")
 LESION = Code("52988006", "SCT", "Lesion")
 MORPHOLOGICALLY_ALTERED_STRUCTURE = Code("49755003", "SCT", "Morphologically Altered Structure")  # CID 7150
+AREA = Code("42798000", "SCT", "Area")
+SQUARE_MILLIMETRE = Code("mm2", "UCUM", "square millimeter")
+PIXELS = Code("{pixels}", "UCUM", "Pixels")
 RADIOGRAPH = Code("43468-8", "LN", "XR unspecified body region")
 IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
 BOUNDED_BY = Code("75958009", "SCT", "Bounded by")  # CID 219
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")  # CID 7005
+QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500
+SOURCE = Code("260753009", "SCT", "Source")
+
+# What became of an image that was not analysed (CID 6042); the reason is the value.
+NOT_ANALYSED: Mapping[str, Code] = {
+    "declined": Code("111225", "DCM", "Not Attempted"),
+    "failed": Code("111224", "DCM", "Failed"),
+}
+# The public schemes have no codes as exact as ``errors``' reasons, so these are private (PS3.16 8).
+PRIVATE_SCHEME = "99OSTEOMAP"
+REASONS: Mapping[str, Code] = {
+    reason: Code(value, PRIVATE_SCHEME, meaning)
+    for reason, value, meaning in (
+        ("not_a_radiograph", "NOT-RADIOGRAPH", "Not a radiograph"),
+        ("for_processing", "FOR-PROCESSING", "Image is for processing, not for presentation"),
+        ("body_part_out_of_scope", "BODY-PART", "Body part out of scope"),
+        ("multi_frame", "MULTI-FRAME", "Multi-frame image"),
+        ("colour", "COLOUR", "Colour image"),
+        ("no_pixel_data", "NO-PIXEL-DATA", "No pixel data"),
+        ("too_large", "TOO-LARGE", "Image too large"),
+        ("too_small", "TOO-SMALL", "Image too small"),
+        ("image_quality", "IMAGE-QUALITY", "Image quality not sufficient"),
+        ("duplicate_instance", "DUPLICATE", "Duplicate of another file"),
+        ("unreadable_file", "UNREADABLE", "File not readable"),
+        ("header_invalid", "HEADER-INVALID", "Header not valid"),
+        ("pixel_data_corrupt", "PIXELS-CORRUPT", "Pixel data corrupt"),
+        ("decoder_timeout", "TIMEOUT", "Decoder took too long"),
+        ("encoding_error", "ENCODING-ERROR", "Result not encodable"),
+        ("internal_error", "INTERNAL-ERROR", "Internal error"),
+    )
+}
 
 
 def normalise_body_part(text: str) -> str | None:

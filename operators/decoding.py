@@ -83,7 +83,7 @@ class Decoder:
             check_identity(header)
         except InvalidDicomError as error:
             problem = error
-        return HeaderReply(header, bool(reply["pixel_data"]), problem, tuple(reply["emptied"]))
+        return HeaderReply(header, bool(reply["pixel_data"]), problem, tuple(reply["changes"]))
 
     def pixels(self, path: Path) -> NDArray[np.float32]:
         """Read the picture of an image: (rows, columns) float32 [0, 1], MONOCHROME2 sense.
@@ -176,8 +176,8 @@ def _answer(job: str, path: Path) -> tuple[dict[str, Any], bytes]:
     try:
         if job == "header":
             header, has_pixels = read_header(path)
-            copy, emptied = normalise(header)
-            return {"header": copy.to_json_dict(), "emptied": emptied, "pixel_data": has_pixels}, b""
+            copy, changes = normalise(header)
+            return {"header": copy.to_json_dict(), "changes": changes, "pixel_data": has_pixels}, b""
         header, stored = read_stored_values(path)
         picture = render(stored, header)
         return {"rows": picture.shape[0], "columns": picture.shape[1], "bytes": picture.nbytes}, picture.tobytes()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from operators.dicom_seg import encode_seg
+from operators.dicom_gsps import encode_gsps
+from operators.dicom_heatmap import encode_heatmap
+from operators.dicom_sc import encode_sc
+from operators.dicom_seg import encode_labelmap, encode_seg
 from operators.dicom_source import is_referable
 from operators.errors import EncodingError
 from operators.provenance import Provenance
@@ -49,12 +53,27 @@ def encode_image(segmentation: Segmentation, number: int, rule: ObjectRule, prov
     numbers = tuple(outlined.index(index) + 1 if index in outlined else None for index in range(len(tracking)))
     objects: dict[str, Dataset] = {}
     if is_referable(segmentation.source.header):
-        kind = "seg"
-        try:
-            seg = encode_seg(segmentation, tracking, provenance, rule.viewer_geometry)
-        except Exception as error:
-            # highdicom and pydicom raise a dozen kinds
-            raise EncodingError(f"the {kind} object cannot be built ({type(error).__name__})") from error
-        if seg is not None:
-            objects[kind] = seg
+        for kind, build in _builders(segmentation, number, tracking, rule, provenance).items():
+            try:
+                ds = build()
+            except Exception as error:
+                # highdicom and pydicom raise a dozen kinds
+                raise EncodingError(f"the {kind} object cannot be built ({type(error).__name__})") from error
+            if ds is not None:
+                objects[kind] = ds
     return EncodedImage(segmentation, objects, tracking, numbers)
+
+
+def _builders(
+    segmentation: Segmentation, number: int, tracking: tuple[str, ...], rule: ObjectRule, provenance: Provenance
+) -> dict[str, Callable[[], Dataset | None]]:
+    """Return how each kind of object that the rule asks for is built, in the order of the files."""
+    localization, geometry = segmentation.localization, rule.viewer_geometry
+    builders: dict[str, Callable[[], Dataset | None]] = {
+        "seg": lambda: encode_seg(segmentation, tracking, provenance, geometry),
+        "heatmap": lambda: encode_heatmap(localization, provenance, geometry),
+        "sc": lambda: encode_sc(segmentation, number, provenance),
+        "gsps": lambda: encode_gsps(segmentation, number, tracking, provenance),
+        "labelmap": lambda: encode_labelmap(segmentation, tracking, provenance, geometry),
+    }
+    return {kind: build for kind, build in builders.items() if kind == "seg" or getattr(rule, kind)}

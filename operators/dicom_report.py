@@ -6,20 +6,32 @@ import logging
 
 from pydicom.dataset import Dataset
 
+from operators.dicom_pdf import encode_pdf
 from operators.dicom_sr import encode_report
 from operators.errors import EncodingError
-from operators.provenance import Provenance
 from operators.records import EncodedImage, ExcludedImage, OperatingPoints
+from operators.report import Page
+from operators.report_pdf import render_pdf
 from operators.study import ReportedStudy, Study, StudyOutcome, summarise_study
 
 logger = logging.getLogger(__name__)
 
 
-def report_study(study: Study[EncodedImage], points: OperatingPoints, provenance: Provenance) -> ReportedStudy:
-    """Return a study with its outcome and its report; if the report cannot be built, all its images have failed."""
-    outcome = _outcome(study, points)
+def report_study(study: Study[EncodedImage], page: Page, pdf: bool) -> ReportedStudy:
+    """Return a study with its outcome and its report; if the report cannot be built, all its images have failed.
+
+    Parameters
+    ----------
+    study
+        The images with their objects.
+    page
+        What every report says of the run.
+    pdf
+        Whether there is an encapsulated PDF too.
+    """
+    outcome = _outcome(study, page.points)
     try:
-        return ReportedStudy(study, outcome, _objects(study, outcome, provenance))
+        return ReportedStudy(study, outcome, _objects(study, outcome, page, pdf))
     except EncodingError as error:
         logger.error("study %s: failed, %s: %s", study.study_instance_uid, error.reason, error.detail)
         failed = tuple(
@@ -29,7 +41,7 @@ def report_study(study: Study[EncodedImage], points: OperatingPoints, provenance
             for image in study.images
         )
         study = Study(study.study_instance_uid, failed)
-        return ReportedStudy(study, _outcome(study, points), {})
+        return ReportedStudy(study, _outcome(study, page.points), {})
 
 
 def _outcome(study: Study[EncodedImage], points: OperatingPoints) -> StudyOutcome:
@@ -37,8 +49,17 @@ def _outcome(study: Study[EncodedImage], points: OperatingPoints) -> StudyOutcom
     return summarise_study(classifications, [image.state for image in study.excluded], points)
 
 
-def _objects(study: Study[EncodedImage], outcome: StudyOutcome, provenance: Provenance) -> dict[str, Dataset]:
-    """Build the objects of a study by kind, the report last, as it refers to the others."""
-    objects: dict[str, Dataset] = {}
-    report = encode_report(study, outcome, objects, provenance)
-    return objects if report is None else {"sr": report} | objects
+def _objects(study: Study[EncodedImage], outcome: StudyOutcome, page: Page, pdf: bool) -> dict[str, Dataset]:
+    """Build the objects of a study by kind; the structured report is built last, as it refers to all others."""
+    document = _document(study, outcome, page) if pdf else None
+    others = {} if document is None else {"pdf": document}
+    report = encode_report(study, outcome, others, page.provenance)
+    return others if report is None else {"sr": report} | others
+
+
+def _document(study: Study[EncodedImage], outcome: StudyOutcome, page: Page) -> Dataset | None:
+    try:
+        return encode_pdf(render_pdf(study, outcome, page), study, page.provenance, page.patient_data)
+    except Exception as error:
+        # a layout that does not come to an end, a glyph that a font lacks: reportlab raises what it likes
+        raise EncodingError(f"the pdf object cannot be built ({type(error).__name__})") from error

@@ -7,8 +7,8 @@ from typing import Any
 from monai.deploy.core import Fragment
 
 from operators.dicom_report import report_study
-from operators.provenance import Provenance
-from operators.records import EncodedImage, OperatingPoints
+from operators.records import EncodedImage
+from operators.report import Page
 from operators.stage_operator import StageOperator
 from operators.study import ReportedStudy, Study
 
@@ -19,18 +19,11 @@ class DicomReportOperator(StageOperator):
     input_port = "encoded_images"
     output_port = "reported_studies"
 
-    def __init__(
-        self,
-        fragment: Fragment,
-        *args: Any,
-        provenance: Provenance,
-        points: OperatingPoints,
-        name: str = "dicom_report",
-    ) -> None:
-        self.provenance = provenance
-        self.points = points
+    def __init__(self, fragment: Fragment, *args: Any, page: Page, pdf: bool, name: str = "dicom_report") -> None:
+        self.page = page
+        self.pdf = pdf
         super().__init__(fragment, *args, name=name)
 
     def process(self, study: Study[EncodedImage]) -> ReportedStudy:
         """Return the study with its outcome and its report in memory."""
-        return report_study(study, self.points, self.provenance)
+        return report_study(study, self.page, self.pdf)

@@ -1,4 +1,4 @@
-"""Segmentation -> BINARY DICOM SEG of one image, one segment per box (PS3.3 A.51, in memory)."""
+"""Segmentation -> DICOM SEG of one image, one segment per box: BINARY (PS3.3 A.51) and LABELMAP (PS3.3 A.51, 2024)."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import cast
 
 import highdicom as hd
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from operators.codes import BODY_PARTS, LESION, MORPHOLOGICALLY_ALTERED_STRUCTURE
-from operators.provenance import RESEARCH_USE_ONLY, Provenance, equipment, tracking_id
-from operators.records import Segmentation
-
-FIRST_SERIES_NUMBER = 9001
+from operators.provenance import RESEARCH_USE_ONLY, Provenance, tracking_id
+from operators.records import Segmentation, SourceImage
+from operators.series import identify
 
 
 def encode_seg(
     segmentation: Segmentation, tracking_uids: Sequence[str], provenance: Provenance, viewer_geometry: bool
 ) -> Dataset | None:
-    """Build the SEG of an image; None if nothing is outlined.
+    """Build the BINARY SEG of an image, which holds every mask as it is; None if nothing is outlined.
 
     Parameters
     ----------
@@ -33,25 +33,68 @@ def encode_seg(
         Add a plane geometry where the header gives a spacing. The Standard reserves it for images with a Frame of
         Reference, which radiographs lack, but some viewers need it to draw the segment at all.
     """
-    outlined = [index for index, mask in enumerate(segmentation.masks) if mask.any()]
-    if not outlined:
+    masks = [mask for mask in segmentation.masks if mask.any()]
+    if not masks:
         return None
-    seg = _build(segmentation, outlined, tracking_uids, provenance)
-    seg.PatientOrientation = (
-        segmentation.source.header.get("PatientOrientation") or None
-    )  # type 2C; highdicom leaves it out
+    pixels = np.stack(masks, axis=-1)[np.newaxis].astype(np.uint8)
+    seg = _build("seg", pixels, segmentation, tracking_uids, provenance)
+    return complete(seg, segmentation.source, provenance, viewer_geometry)
+
+
+def encode_labelmap(
+    segmentation: Segmentation, tracking_uids: Sequence[str], provenance: Provenance, viewer_geometry: bool
+) -> Dataset | None:
+    """Build the LABELMAP SEG of an image, with the segments and numbers of ``encode_seg``; None if nothing is outlined.
+
+    A pixel of a label map belongs to one segment: where masks overlap, the later one, whose box scored lower, gives
+    way. One that is covered altogether keeps its description and has no pixels.
+    """
+    masks = [mask for mask in segmentation.masks if mask.any()]
+    if not masks:
+        return None
+    labels = np.zeros((1, *masks[0].shape), np.uint8)
+    for number, mask in reversed(list(enumerate(masks, start=1))):
+        labels[0, mask] = number
+    seg = _build("labelmap", labels, segmentation, tracking_uids, provenance)
+    return complete(seg, segmentation.source, provenance, viewer_geometry)
+
+
+def complete(seg: hd.seg.Segmentation, source: SourceImage, provenance: Provenance, viewer_geometry: bool) -> Dataset:
+    """Add to a SEG what highdicom leaves out, and make it the same in every run."""
+    seg.PatientOrientation = source.header.get("PatientOrientation") or None  # type 2C of General Image
     if viewer_geometry:
-        _add_viewer_geometry(seg, segmentation.source.imager_pixel_spacing_mm)
+        _add_viewer_geometry(seg, source.imager_pixel_spacing_mm)
     provenance.stamp(seg)
     return cast(Dataset, seg)
 
 
 def _build(
-    segmentation: Segmentation, outlined: list[int], tracking: Sequence[str], provenance: Provenance
+    kind: str,
+    pixels: NDArray[np.uint8],
+    segmentation: Segmentation,
+    tracking: Sequence[str],
+    provenance: Provenance,
 ) -> hd.seg.Segmentation:
     source = segmentation.source
-    region = BODY_PARTS.get(source.body_part or "")
-    descriptions = [
+    return hd.seg.Segmentation(
+        source_images=[source.header],
+        pixel_array=pixels,
+        segmentation_type="LABELMAP" if kind == "labelmap" else "BINARY",
+        segment_descriptions=_describe(segmentation, tracking, provenance),
+        content_label="ABNORMALITY",
+        content_description=RESEARCH_USE_ONLY,
+        content_creator_name="OsteoMAP^",
+        **identify(kind, source, provenance),
+    )
+
+
+def _describe(
+    segmentation: Segmentation, tracking: Sequence[str], provenance: Provenance
+) -> list[hd.seg.SegmentDescription]:
+    """Return the segment of every mask that is not empty."""
+    region = BODY_PARTS.get(segmentation.source.body_part or "")
+    outlined = [index for index, mask in enumerate(segmentation.masks) if mask.any()]
+    return [
         hd.seg.SegmentDescription(
             segment_number=number,
             segment_label=f"Abnormality {index + 1}",
@@ -65,23 +108,6 @@ def _build(
         )
         for number, index in enumerate(outlined, start=1)
     ]
-    masks = np.stack([segmentation.masks[index] for index in outlined], axis=-1)
-    return hd.seg.Segmentation(
-        source_images=[source.header],
-        pixel_array=masks[np.newaxis].astype(np.uint8),
-        segmentation_type="BINARY",
-        segment_descriptions=descriptions,
-        series_instance_uid=provenance.uid("seg series", source.sop_instance_uid),
-        series_number=FIRST_SERIES_NUMBER,
-        sop_instance_uid=provenance.uid("seg", source.sop_instance_uid),
-        instance_number=1,
-        content_label="ABNORMALITY",
-        content_description=RESEARCH_USE_ONLY,
-        content_creator_name="OsteoMAP^",
-        series_description="OsteoMAP segmentation (research use only)",
-        contributing_equipment=provenance.contributing_equipment(),
-        **equipment(provenance),
-    )
 
 
 def _add_viewer_geometry(seg: Dataset, spacing_mm: tuple[float, float] | None) -> None:

@@ -7,23 +7,22 @@ invented.
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Sequence
-from datetime import datetime
 
-from pydicom import config
-from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
-from pydicom.valuerep import validate_value
 
-from operators.codes import normalise_body_part
 from operators.errors import FailedReason, InvalidDicomError
+from operators.source_luts import SEQUENCES as LUT_SEQUENCES
+from operators.source_luts import drop_what_does_not_fit, well_formed_items
+from operators.source_values import valid_values
+
+UNICODE = "ISO_IR 192"
+EMPTIED, REWRITTEN = "emptied", "rewritten"
 
 # Attributes that every result object copies; absent ones become empty (type 2: PS3.3 C.7.1.1, C.7.2.1).
-_TYPE_2 = (
+TYPE_2 = (
     "PatientName",
     "PatientID",
     "PatientBirthDate",
@@ -36,7 +35,7 @@ _TYPE_2 = (
     "Manufacturer",
 )
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-_IF_PRESENT = (
+IF_PRESENT = (
     *_IDENTITY,
     "Modality",
     "SeriesNumber",
@@ -44,6 +43,8 @@ _IF_PRESENT = (
     "ImageType",
     "IssuerOfPatientID",
     "PatientAge",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
     "StudyDescription",
     "ManufacturerModelName",
     "DeviceSerialNumber",
@@ -64,14 +65,24 @@ _IF_PRESENT = (
     "PixelRepresentation",
     "NumberOfFrames",
     "PresentationIntentType",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "RescaleType",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "PresentationLUTShape",
+    "BurnedInAnnotation",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
 )
-_DATE_LIKE = {"DA": "%Y%m%d", "TM": "%H%M%S"}
-_ENUMERATED = {"PatientSex": "MFO", "Laterality": "LR", "ImageLaterality": "LRUB"}  # PS3.3 C.2.3, C.7.3.1, C.8.11.7
-_CODE_STRING = re.compile("[A-Z0-9 _]{1,16}")  # PS3.5 6.2, CS
+_CODES = ("AnatomicRegionSequence", "DeidentificationMethodCodeSequence")
+_CODE = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
 
 
 def normalise(header: Dataset) -> tuple[Dataset, list[str]]:
-    """Return the normalised copy of a source image's header, and what was emptied in it because it is invalid.
+    """Return the normalised copy of a source image's header, and what is not in it as the source has it.
 
     Parameters
     ----------
@@ -80,32 +91,27 @@ def normalise(header: Dataset) -> tuple[Dataset, list[str]]:
 
     Returns
     -------
-    The copy, in Unicode (ISO_IR 192), without pixels and private data; and tags with keywords, never values.
+    The copy, in Unicode (ISO_IR 192), without pixels and private data; and a line per attribute that was emptied (or
+    left out) because it is invalid, or rewritten in its valid form: tag, keyword and which of both, never a value.
 
     Notes
     -----
     A Frame of Reference is left out: without a plane position it only makes a projection image look like a slice.
     """
-    copy, emptied = Dataset(), []
-    copy.SpecificCharacterSet = "ISO_IR 192"
-    for keyword in (*_TYPE_2, *_IF_PRESENT):
+    copy = Dataset()
+    copy.SpecificCharacterSet = UNICODE
+    changes = _copy_values(header, copy)
+    for keyword in (*_CODES, *LUT_SEQUENCES):
         try:
-            values = _readable_values(header, keyword)
+            items = _code_items(header, keyword) if keyword in _CODES else well_formed_items(header, keyword)
         except Exception:  # noqa: BLE001 - a damaged value raises a dozen kinds
-            emptied.append(f"{Tag(keyword)} {keyword}")
-            values = []
-        if values is None and keyword in _TYPE_2:
-            values = []
-        if values is not None:
-            setattr(copy, keyword, values[0] if len(values) == 1 else values or None)
-    try:
-        region = _first_item(header, "AnatomicRegionSequence")
-    except Exception:  # noqa: BLE001 - as above
-        emptied.append(f"{Tag('AnatomicRegionSequence')} AnatomicRegionSequence")
-        region = None
-    if region is not None:
-        copy.AnatomicRegionSequence = [region]
-    return copy, emptied
+            items = []
+            changes[keyword] = EMPTIED
+        if items:
+            setattr(copy, keyword, items)
+    for keyword in (*drop_what_does_not_fit(copy, header), *_drop_unproven_removal(copy)):
+        changes[keyword] = REWRITTEN if keyword in copy else EMPTIED
+    return copy, [f"{Tag(keyword)} {keyword} {change}" for keyword, change in changes.items()]
 
 
 def check_identity(header: Dataset) -> None:
@@ -123,78 +129,67 @@ def is_referable(header: Dataset) -> bool:
     return all(uid.is_valid and uid[0] in "012" and "." in uid for uid in uids)
 
 
-def _readable_values(header: Dataset, keyword: str) -> Sequence[object] | None:
-    """Return the values of an attribute as a list, [] if it is empty, None if it is absent; raise if it is invalid.
+def _copy_values(header: Dataset, copy: Dataset) -> dict[str, str]:
+    """Copy the attributes that are no sequences; return what was emptied or rewritten, by keyword."""
+    changes: dict[str, str] = {}
+    declared = header.original_character_set not in ("iso8859", ["iso8859"])
+    in_ascii = True
+    for keyword in (*TYPE_2, *IF_PRESENT):
+        try:
+            found = _values(header, keyword)
+            values = valid_values(found, keyword, declared)
+        except Exception:  # noqa: BLE001 - a damaged value raises a dozen kinds
+            found = values = []
+            changes[keyword] = EMPTIED
+        if _differ(found, values):
+            changes[keyword] = REWRITTEN if values else EMPTIED
+        in_ascii = in_ascii and all(str(value).isascii() for value in values)
+        if values or keyword in TYPE_2:
+            setattr(copy, keyword, values[0] if len(values) == 1 else values or None)
+    if not in_ascii and header.get("SpecificCharacterSet") != UNICODE:
+        changes["SpecificCharacterSet"] = REWRITTEN
+    return changes
 
-    What the Standard says of the attribute counts, not the VR that the file claims for it (PS3.6).
-    """
+
+def _values(header: Dataset, keyword: str) -> Sequence[object]:
+    """Return the values of an attribute as a list; raise ValueError if it is a sequence."""
     if keyword not in header:
-        return None
-    element, vr = header[keyword], dictionary_VR(keyword)
+        return []
+    element = header[keyword]
+    if element.VR == "SQ":
+        raise ValueError("a sequence")
     value = element.value
-    values = list(value) if element.VM > 1 else [] if value is None or str(value) == "" else [value]
-    if element.VR == "SQ" or (len(values) > 1 and dictionary_VM(keyword) == "1"):
-        raise ValueError("not one value")
-    values = [_valid(value, vr, keyword) for value in values]
-    probe = Dataset()
-    setattr(probe, keyword, values)
-    probe.to_json()
-    return values
+    return list(value) if element.VM > 1 else [] if value is None else [value]
 
 
-def _valid(value: object, vr: str, keyword: str) -> object:
-    """Return a value as it can be written; raise if it is invalid."""
-    text = str(value)  # names are decoded here, so that they are written again in Unicode
-    if "\\" in text or any(ord(character) < ord(" ") for character in text):
-        raise ValueError("a control character")
-    if vr in _DATE_LIKE:
-        _check_date_or_time(vr, text)
-    elif vr == "CS":  # in capitals, whatever the equipment wrote
-        return _code_string(text.strip().upper(), keyword)
-    elif vr == "UI":
-        if not re.fullmatch("[0-9.]+", text):
-            raise ValueError("not a UID")
-    elif vr == "AS":
-        validate_value("AS", text, config.RAISE)
-    elif vr in ("DS", "IS"):
-        if not math.isfinite(float(text)):
-            raise ValueError("not a number")
-    elif vr == "US":
-        return int(text)
-    return text if vr == "PN" else value
+def _differ(found: Sequence[object], values: Sequence[object]) -> bool:
+    """Say whether values say something else, or otherwise, than those that were found; padding aside."""
+    texts = [str(value).strip(" \0") for value in found]
+    if not values:
+        return any(texts)
+    return any(
+        text != value if isinstance(value, str) else float(text) != value
+        for text, value in zip(texts, values, strict=True)
+    )
 
 
-def _code_string(text: str, keyword: str) -> str:
-    """Return a code string that can be written; a body part in free text keeps its meaning, for the scope."""
-    if keyword in _ENUMERATED and text not in ("", *_ENUMERATED[keyword]):
-        raise ValueError("not one of the enumerated values")
-    if not text or _CODE_STRING.fullmatch(text):
-        return text
-    if keyword == "BodyPartExamined":
-        term = re.sub("[^A-Z0-9]", "", normalise_body_part(text) or "")[:16]
-        if term:
-            return term
-    raise ValueError("not a code string")
+def _code_items(header: Dataset, keyword: str) -> list[Dataset]:
+    """Return the codes of a code sequence; an item without a code is passed over (PS3.3 8.8)."""
+    copies = []
+    for item in header.get(keyword) or []:
+        parts = {part: valid_values(_values(item, part), part, declared=True) for part in _CODE}
+        if parts["CodeValue"] and parts["CodingSchemeDesignator"]:
+            copy = Dataset()
+            for part, values in parts.items():
+                setattr(copy, part, values[0] if values else "")
+            copies.append(copy)
+    return copies[:1] if keyword == "AnatomicRegionSequence" else copies
 
 
-def _check_date_or_time(vr: str, text: str) -> None:
-    """Raise ValueError unless the text is a date (DA) or a time (TM) of the Standard (PS3.5 6.2)."""
-    text = text.strip()
-    if vr == "TM":
-        text, _, fraction = text.partition(".")
-        if fraction and not (fraction.isdigit() and len(fraction) <= 6):
-            raise ValueError("a fraction of a second")
-        text = text.ljust(6, "0") if len(text) in (2, 4) else text
-        text = text[:4] + "59" if text[4:] == "60" else text  # a leap second is allowed
-    datetime.strptime(text, _DATE_LIKE[vr])  # noqa: DTZ007 - DICOM times carry no zone
-
-
-def _first_item(header: Dataset, keyword: str) -> Dataset | None:
-    """Return the code of a code sequence's first item, if it has one."""
-    items = header.get(keyword)
-    if not items or not items[0].get("CodeValue") or not items[0].get("CodingSchemeDesignator"):
-        return None
-    item = Dataset()
-    for part in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning"):
-        setattr(item, part, str(items[0].get(part, "")))
-    return item
+def _drop_unproven_removal(copy: Dataset) -> list[str]:
+    """Remove the claim that the identity was removed where the header does not tell how (1C, PS3.3 C.7.1.1)."""
+    told = "DeidentificationMethod" in copy or "DeidentificationMethodCodeSequence" in copy
+    if told or copy.get("PatientIdentityRemoved") != "YES":
+        return []
+    del copy.PatientIdentityRemoved
+    return ["PatientIdentityRemoved"]

@@ -1,41 +1,29 @@
-"""The images of a study -> one TID 1500 report (Comprehensive SR, PS3.16 TID 1500, in memory).
+"""The images of a study -> one TID 1500 report (Comprehensive 3D SR, PS3.16 TID 1500, in memory).
 
-All groups follow TID 1410: the whole image, each box as coordinates and, with the same tracking UID, as a segment. A
-group without a region (TID 1501) crashes a common viewer.
+It is the root of a study's results: its evidence lists every source image and every object that was made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias, cast
+from collections.abc import Mapping, Sequence
+from typing import cast
 
-import numpy as np
 from highdicom import sr
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from operators.codes import (
-    ARTIFICIAL_INTELLIGENCE,
-    BODY_PARTS,
-    BOUNDED_BY,
-    IMAGING_PROCEDURE,
-    LATERALITIES,
-    LESION,
-    NORMALITY,
-    NORMALITY_NAME,
-    PROBABILITY_NAME,
-    RADIOGRAPH,
-    RATIO_UNIT,
-)
-from operators.dicom_source import is_referable
-from operators.errors import DeclinedReason, EncodingError
-from operators.provenance import APPLICATION, RESEARCH_USE_ONLY, Model, Provenance, tracking_id
+from operators.codes import IMAGING_PROCEDURE, PRIVATE_SCHEME
+from operators.errors import EncodingError
+from operators.provenance import APPLICATION, Provenance, equipment
 from operators.records import EncodedImage, ExcludedImage, SourceImage
+from operators.sr_groups import Group, excluded_group, image_groups
+from operators.sr_image_library import image_library
+from operators.sr_references import referred_images
+from operators.sr_summary import evaluations, summary
 from operators.study import Study, StudyOutcome
 
 SERIES_NUMBER = 9000
-Group: TypeAlias = sr.PlanarROIMeasurementsAndQualitativeEvaluations
+REPORT_CLASS = sr.Comprehensive3DSR  # what IHE AI Results roots its results in
 
 
 def encode_report(
@@ -43,88 +31,91 @@ def encode_report(
 ) -> Dataset | None:
     """Build the report of a study; None if no file of the study has a picture that could be referred to.
 
+    Parameters
+    ----------
+    study, outcome
+        The study after the last stage and what it came to.
+    others
+        The other objects that are about the whole study, by kind.
+    provenance
+        Who makes the report.
+
     Raises
     ------
     EncodingError
         If highdicom refuses the object.
     """
-    pictures = _referred(study)
-    if not pictures:
+    sources = referred_images(study)
+    if not sources:
         return None
     try:
-        content = _content(study, pictures, provenance)
-        seg_objects = [image.seg for image in study.included if image.seg is not None]
-        report = sr.ComprehensiveSR(
-            evidence=[*(picture.header for picture in pictures), *seg_objects],
-            content=content,
-            series_instance_uid=provenance.uid("sr series", str(study.study_instance_uid)),
-            series_number=SERIES_NUMBER,
-            sop_instance_uid=provenance.uid(
-                "sr", str(study.study_instance_uid), *sorted(picture.sop_instance_uid for picture in pictures)
-            ),
-            instance_number=1,
-            manufacturer=f"{APPLICATION} project (research use only)",
-            is_complete=True,
-            is_final=False,
-            is_verified=False,
-            series_description="OsteoMAP report (research use only)",
-            contributing_equipment=provenance.contributing_equipment(),
-        )
+        return _build(study, outcome, sources, others, provenance)
     except Exception as error:
         # highdicom and pydicom raise a dozen kinds, and there is no stage behind this one to catch them
         raise EncodingError(f"the report cannot be built ({type(error).__name__})") from error
+
+
+def _build(
+    study: Study[EncodedImage],
+    outcome: StudyOutcome,
+    sources: Sequence[SourceImage],
+    others: Mapping[str, Dataset],
+    provenance: Provenance,
+) -> Dataset:
+    made = [ds for image in study.included for ds in image.objects.values()]
+    evidence = [*(source.header for source in sources), *made, *others.values()]
+    content = _content(study, outcome, sources, provenance)
+    content[0].ContentSequence.extend(_composite(ds) for ds in others.values())
+    report = REPORT_CLASS(
+        evidence=evidence,
+        content=content,
+        series_instance_uid=provenance.uid("sr series", str(study.study_instance_uid)),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=provenance.uid(
+            "sr", str(study.study_instance_uid), *sorted(str(ds.SOPInstanceUID) for ds in evidence)
+        ),
+        instance_number=1,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        series_description="OsteoMAP report (research use only)",
+        contributing_equipment=provenance.contributing_equipment(),
+        manufacturer=equipment(provenance)["manufacturer"],
+    )
     report.ManufacturerModelName = APPLICATION
     report.DeviceSerialNumber = provenance.device_uid[-16:]
     report.SoftwareVersions = provenance.version
+    if study.excluded:
+        report.CodingSchemeIdentificationSequence = [_private_scheme()]
     provenance.stamp(report)
     return cast(Dataset, report)
 
 
-def _referred(study: Study[EncodedImage]) -> list[SourceImage]:
-    """Return the images that the report refers to, each instance once: an image before its duplicates."""
-    found: dict[str, SourceImage] = {}
-    for image in sorted(study.images, key=_is_duplicate):
-        if isinstance(image.source, SourceImage) and _can_be_shown(image.source):
-            found.setdefault(image.source.sop_instance_uid, image.source)
-    return list(found.values())
-
-
-def _is_duplicate(image: EncodedImage | ExcludedImage) -> bool:
-    return isinstance(image, ExcludedImage) and image.reason == DeclinedReason.DUPLICATE_INSTANCE
-
-
 def _content(
-    study: Study[EncodedImage], pictures: Sequence[SourceImage], provenance: Provenance
+    study: Study[EncodedImage], outcome: StudyOutcome, sources: Sequence[SourceImage], provenance: Provenance
 ) -> sr.MeasurementReport:
-    """Return the content tree: one or more groups per image, then what was not analysed, in text."""
+    """Return the content tree: summary, images, one or more groups per image, then the study in codes."""
     groups: list[Group] = []
-    comments = [RESEARCH_USE_ONLY]
+    unshown: list[ExcludedImage] = []
     for number, image in enumerate(study.images, start=1):
-        if not isinstance(image, ExcludedImage) and image.source in pictures:
-            groups += _image_groups(number, image, provenance)
-            if image.source.body_part is None:
-                comments.append(f"Image {number}: the header names no body part; it may be out of scope.")
-            comments += _dispute(number, image)
-        elif isinstance(image, ExcludedImage) and isinstance(image.source, SourceImage):
-            comments.append(
-                f"Image {number} ({image.source.sop_instance_uid}) was not analysed: {image.state}, {image.reason}."
-            )
-            if image.source in pictures:
-                groups.append(_excluded_group(number, image.source, provenance))
-        elif isinstance(image, ExcludedImage):
-            comments.append(f"File {number} was not analysed: {image.state}, {image.reason}.")
+        if not isinstance(image, ExcludedImage):
+            groups += image_groups(number, image, provenance) if image.source in sources else ()
+        elif isinstance(image.source, SourceImage) and image.source in sources:
+            groups.append(excluded_group(number, image.source, image, provenance))
+        else:
+            unshown.append(image)
     content = sr.MeasurementReport(
         observation_context=_observation_context(provenance),
         procedure_reported=IMAGING_PROCEDURE,
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
     )
-    for comment in comments:
-        content[0].ContentSequence.append(
-            sr.TextContentItem(
-                name=codes.DCM.Comment, value=comment, relationship_type=sr.RelationshipTypeValues.CONTAINS
-            )
-        )
+    items = content[0].ContentSequence
+    measurements = items.pop()
+    items.append(summary(study, outcome))
+    items.append(image_library(sources, study.included))
+    items.append(measurements)
+    items.append(evaluations(study, outcome, unshown))
     return content
 
 
@@ -143,119 +134,20 @@ def _observation_context(provenance: Provenance) -> sr.ObservationContext:
     )
 
 
-def _image_groups(number: int, image: EncodedImage, provenance: Provenance) -> Iterator[Group]:
-    """Yield the whole image's group, then two per box: its coordinates and, if it was outlined, its segment."""
-    classification = image.segmentation.localization.classification
-    header = image.source.header
-    yield Group(
-        tracking_identifier=sr.TrackingIdentifier(
-            uid=provenance.uid("image", image.source.sop_instance_uid), identifier=f"image-{number}"
-        ),
-        finding_type=RADIOGRAPH,
-        referenced_region=_polyline(image.source, 0, 0, header.Columns, header.Rows),
-        finding_sites=_sites(image.source),
-        measurements=[_probability(classification.probability, provenance.classifiers)],
-        qualitative_evaluations=[_normality(classification.state)],
-    )
-    localization = image.segmentation.localization
-    mapped_by = provenance.classifiers[:1]  # a box's score is the heat map's
-    for index, (box, score) in enumerate(zip(localization.boxes, localization.scores, strict=True)):
-        common = {
-            "finding_type": LESION,
-            "finding_sites": _sites(image.source),
-            "qualitative_evaluations": [_normality(classification.state)],
-        }
-        tracking = {"uid": image.tracking_uids[index], "identifier": tracking_id(index)}
-        yield Group(
-            tracking_identifier=sr.TrackingIdentifier(**tracking),
-            referenced_region=_polyline(image.source, box.left, box.top, box.right, box.bottom),
-            geometric_purpose=BOUNDED_BY,
-            measurements=[_probability(score, mapped_by)],
-            **common,
-        )
-        segment = image.segment_numbers[index]
-        if image.seg is not None and segment is not None:
-            yield Group(
-                tracking_identifier=sr.TrackingIdentifier(**tracking),
-                referenced_segment=_segment_reference(image.source, image.seg, segment),
-                measurements=[_probability(score, mapped_by)],
-                **common,
-            )
-
-
-def _dispute(number: int, image: EncodedImage) -> list[str]:
-    """Return the sentence that tells why an image is in doubt that the classifiers call opposite things."""
-    classification = image.segmentation.localization.classification
-    said = ", ".join(f"{opinion.bundle} {opinion.state}" for opinion in classification.opinions)
-    return [f"Image {number}: the classifiers disagree ({said})."] if classification.disputed else []
-
-
-def _excluded_group(number: int, source: SourceImage, provenance: Provenance) -> Group:
-    """Return the group of an image that was not analysed: its normality is undetermined."""
-    return Group(
-        tracking_identifier=sr.TrackingIdentifier(
-            uid=provenance.uid("image", source.sop_instance_uid), identifier=f"image-{number}-not-analysed"
-        ),
-        finding_type=RADIOGRAPH,
-        referenced_region=_polyline(source, 0, 0, source.header.Columns, source.header.Rows),
-        finding_sites=_sites(source),
-        qualitative_evaluations=[_normality("doubt")],
+def _composite(ds: Dataset) -> sr.CompositeContentItem:
+    """Return the reference to an object that is not an image: the same report in another form."""
+    return sr.CompositeContentItem(
+        name=codes.DCM.ImagingMeasurementReport,
+        referenced_sop_class_uid=ds.SOPClassUID,
+        referenced_sop_instance_uid=ds.SOPInstanceUID,
+        relationship_type=sr.RelationshipTypeValues.CONTAINS,
     )
 
 
-def _can_be_shown(source: SourceImage) -> bool:
-    """Say whether coordinates on an image can be referred to."""
-    header = source.header
-    return bool(header.get("Rows")) and bool(header.get("Columns")) and is_referable(header)
-
-
-def _polyline(source: SourceImage, left: int, top: int, right: int, bottom: int) -> sr.ImageRegion:
-    """Return a closed rectangle in image coordinates: (column, row), pixel edges (PS3.3 C.18.6)."""
-    points: NDArray[np.float64] = np.array(
-        [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], float
-    )
-    reference = sr.SourceImageForRegion(source.header.SOPClassUID, source.sop_instance_uid)
-    return sr.ImageRegion(sr.GraphicTypeValues.POLYLINE, points, reference)
-
-
-def _segment_reference(source: SourceImage, seg: Dataset, number: int) -> sr.ReferencedSegmentationFrame:
-    """Return the reference to one segment; its frame has the same number, as a SEG here has one frame per segment."""
-    reference = sr.ReferencedSegmentationFrame(
-        seg.SOPClassUID,
-        seg.SOPInstanceUID,
-        frame_number=number,
-        segment_number=number,
-        source_image=sr.SourceImageForSegmentation(source.header.SOPClassUID, source.sop_instance_uid),
-    )
-    del reference[0].ReferencedSOPSequence[0].ReferencedSegmentNumber  # frame or segment, not both (PS3.3 table 10-3)
-    return reference
-
-
-def _sites(source: SourceImage) -> Sequence[sr.FindingSite] | None:
-    region = BODY_PARTS.get(source.body_part or "")
-    return None if region is None else [sr.FindingSite(region, laterality=LATERALITIES.get(source.laterality or ""))]
-
-
-def _probability(value: float, models: Sequence[Model]) -> sr.Measurement:
-    """Return a probability and the model that gave it; of several models, whose mean it is, each line names its own."""
-    parameters = [
-        f"{model.name} {name}={text}" if len(models) > 1 else f"{name}={text}"
-        for model in models
-        for name, text in (("model_sha256", model.sha256), *model.parameters)
-    ]
-    names = ", ".join(model.name for model in models)
-    return sr.Measurement(
-        name=PROBABILITY_NAME,
-        value=round(float(value), 6),
-        unit=RATIO_UNIT,
-        algorithm_id=sr.AlgorithmIdentification(
-            name=names if len(models) == 1 else f"mean of {names}",
-            version=", ".join(model.version for model in models),
-            family=ARTIFICIAL_INTELLIGENCE,
-            parameters=[*parameters, RESEARCH_USE_ONLY],
-        ),
-    )
-
-
-def _normality(state: str) -> sr.QualitativeEvaluation:
-    return sr.QualitativeEvaluation(name=NORMALITY_NAME, value=NORMALITY[state])
+def _private_scheme() -> Dataset:
+    """Return what identifies the scheme of the coded reasons (PS3.3 C.12.1, PS3.16 8)."""
+    scheme = Dataset()
+    scheme.CodingSchemeDesignator = PRIVATE_SCHEME
+    scheme.CodingSchemeName = "OsteoMAP reasons why an image was not analysed"
+    scheme.CodingSchemeResponsibleOrganization = f"{APPLICATION} project"
+    return scheme

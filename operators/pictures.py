@@ -1,54 +1,114 @@
-"""Pictures of a finding for people: the plain radiograph, and the same with heat map, boxes and outline."""
+"""Pictures of an image for people: the radiograph once, and layers that are laid over it and taken off again."""
 
 from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
-from scipy import ndimage
+from PIL import Image
 
+from operators.contours import contours
+from operators.geometry import PixelBox
 from operators.records import Segmentation
 
-LONGEST_SIDE = 900
-HEAT = (255, 140, 0)  # orange; with sky blue and white it stays apart in all common colour deficiencies
-BOX = (86, 180, 233)
-OUTLINE = (255, 255, 255)
-HEAT_OPACITY = 0.55
+RADIOGRAPH_SIDE = 1200  # pixels of the longest side
+HEAT_SIDE = 256  # of the map, which is smooth
+HEAT = (255, 140, 0)  # orange, beside the boxes' sky blue: apart in all common colour deficiencies
+LEAST_HEAT = 0.02  # below it nothing is drawn: a tint all over the picture would say something that the map does not
+TEXT_PER_SIDE = 1 / 34  # height of a box's number in longest sides of the image
 
 
-def plain_picture(pixels: NDArray[np.float32]) -> Image.Image:
-    """Return a radiograph (rows, columns) [0, 1] as a grey picture of at most LONGEST_SIDE."""
+@dataclass(frozen=True, slots=True)
+class BoxMark:
+    """A box in original pixels, and the tag with its number: ``left``, ``top``, ``width``, ``height``."""
+
+    number: int
+    box: PixelBox
+    tag: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image and its layers; coordinates are pixel edges of the original image.
+
+    ``radiograph`` is a JPEG, ``heat`` a WebP with an alpha channel, both stretched to ``columns`` x ``rows``;
+    ``outlines`` are closed polygons (n, 2) of (column, row), per box, none where nothing was outlined.
+    """
+
+    columns: int
+    rows: int
+    radiograph: bytes
+    heat: bytes
+    boxes: tuple[BoxMark, ...]
+    outlines: tuple[tuple[NDArray[np.float64], ...], ...]
+    map_name: str
+
+
+def draw(segmentation: Segmentation) -> Picture:
+    """Return the picture of an image that was analysed."""
+    localization = segmentation.localization
+    pixels = localization.classification.radiograph.pixels
+    rows, columns = pixels.shape
+    return Picture(
+        columns,
+        rows,
+        encode(grey_picture(pixels), "JPEG", quality=85),
+        encode(heat_picture(localization.heatmap), "WEBP", quality=50, alpha_quality=80, method=4),
+        tuple(mark(number, box, columns, rows) for number, box in enumerate(localization.boxes, start=1)),
+        tuple(tuple(contours(mask)) for mask in segmentation.masks),
+        localization.map_name,
+    )
+
+
+def grey_picture(pixels: NDArray[np.float32], side: int = RADIOGRAPH_SIDE) -> Image.Image:
+    """Return a radiograph (rows, columns) [0, 1] in grey, its longest side at most ``side`` pixels."""
     grey = Image.fromarray(np.round(pixels * 255).astype(np.uint8))
-    grey.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX, reducing_gap=None)
+    grey.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=None)
     return grey
 
 
-def finding_picture(segmentation: Segmentation) -> Image.Image:
-    """Return the radiograph with the heat map laid over it, the boxes and the outlines, in colour."""
-    localization = segmentation.localization
-    grey = plain_picture(localization.classification.radiograph.pixels)
-    rows, columns = localization.heatmap.shape
-    heat = np.asarray(Image.fromarray(localization.heatmap).resize(grey.size, Image.Resampling.BOX))
-    opacity = (HEAT_OPACITY * np.sqrt(np.clip(heat, 0, 1)))[..., None]  # the root, so that a weak map is seen too
-    picture = np.asarray(grey, np.float32)[..., None] * (1 - opacity) + np.array(HEAT, np.float32) * opacity
-    for mask in segmentation.masks:
-        small = np.asarray(Image.fromarray(mask).convert("L").resize(grey.size, Image.Resampling.BOX)) > 127
-        picture[ndimage.binary_dilation(small) & ~small] = OUTLINE
-    image = Image.fromarray(np.round(picture).astype(np.uint8))
-    draw = ImageDraw.Draw(image)
-    scale_x, scale_y = grey.width / columns, grey.height / rows
-    for box in localization.boxes:
-        left, top = box.left * scale_x, box.top * scale_y
-        right, bottom = max(left, box.right * scale_x - 1), max(top, box.bottom * scale_y - 1)
-        draw.rectangle([left, top, right, bottom], outline=BOX, width=max(1, max(grey.size) // 300))
-    return image
+def heat_picture(heatmap: NDArray[np.float32]) -> Image.Image:
+    """Return a heat map (rows, columns) [0, 1] as one colour whose opacity is the map's root: a weak map shows too."""
+    small = Image.fromarray(heatmap)
+    small.thumbnail((HEAT_SIDE, HEAT_SIDE), Image.Resampling.BOX, reducing_gap=None)
+    share = np.clip((np.asarray(small, np.float32) - LEAST_HEAT) / (1 - LEAST_HEAT), 0, 1)
+    picture = Image.new("RGB", small.size, HEAT)
+    picture.putalpha(Image.fromarray(np.round(np.sqrt(share) * 255).astype(np.uint8)))
+    return picture
 
 
-def data_uri(image: Image.Image) -> str:
-    """Return a picture as a JPEG data URI, for a page that is one file."""
+def mark(number: int, box: PixelBox, columns: int, rows: int) -> BoxMark:
+    """Return a box with the tag of its number: above it where there is room, else inside, never beyond the image."""
+    height = max(columns, rows) * TEXT_PER_SIDE * 1.3
+    width = height * (0.45 + 0.45 * len(str(number)))
+    top = box.top - height if box.top >= height else box.top
+    return BoxMark(
+        number, box, (max(min(box.left, columns - width), 0), min(top, max(rows - height, 0)), width, height)
+    )
+
+
+def svg_path(polygons: Iterable[NDArray[np.float64]]) -> str:
+    """Return closed polygons as an SVG path, exact and short: edges of pixels run along a row or a column."""
+    path = []
+    for polygon in polygons:
+        steps = np.diff(polygon, axis=0)
+        path.append("M{:g} {:g}".format(*polygon[0]))
+        path += [f"h{x:g}" if y == 0 else f"v{y:g}" if x == 0 else f"l{x:g} {y:g}" for x, y in steps]
+        path.append("z")
+    return "".join(path)
+
+
+def encode(image: Image.Image, kind: str, **options: int) -> bytes:
+    """Return a picture as a file of a kind that Pillow knows."""
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """Return a picture as a data URI, for a page that is one file."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -184,7 +184,7 @@ def apply_voi(values: NDArray[np.float64], used: NDArray[np.float64], header: Da
         return np.asarray(np.clip(looked_up / (2**bits - 1), 0, 1))
     centre, width = (_first_number(header, keyword) for keyword in ("WindowCenter", "WindowWidth"))
     if centre is not None and width is not None:
-        windowed = apply_window(values, centre, width, str(header.get("VOILUTFunction") or "LINEAR"))
+        windowed = apply_window(values, centre, width, str(header.get("VOILUTFunction") or "LINEAR").strip().upper())
         if np.ptp(windowed[np.isin(values, used)]) > 0:
             return windowed  # a window that misses all pixels is a mistake of the header, not of the radiograph
     low, high = used.min(), used.max()

@@ -39,14 +39,14 @@ class SourceFile:
 class HeaderReply:
     """What reading a header gives.
 
-    ``header`` is the normalised copy (``dicom_source``), ``problem`` what is wrong with its identity, ``emptied`` the
-    tags whose values are invalid.
+    ``header`` is the normalised copy (``dicom_source``), ``problem`` what is wrong with its identity,
+    ``changes`` what was changed in the copy, by tag.
     """
 
     header: Dataset
     has_pixel_data: bool
     problem: ImageError | None
-    emptied: tuple[str, ...]
+    changes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

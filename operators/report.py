@@ -1,86 +1,115 @@
-"""Records -> one self-contained HTML page that a person reads; no script, no font and no picture from elsewhere."""
+"""Records -> one self-contained HTML page that a person reads; no script, no font and no picture from elsewhere.
+
+The page is written as the run goes: a section per study while it is in memory, the head with the table of all studies
+when their summaries are complete.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from operators.outputs import StudySummary
-from operators.pictures import data_uri, finding_picture, plain_picture
+from operators.outputs import ImageSummary, StudySummary, study_folder
+from operators.pictures import Picture, data_uri, draw, svg_path
 from operators.provenance import RESEARCH_USE_ONLY, Provenance
-from operators.records import Classification, EncodedImage, ExcludedImage, OperatingPoints
+from operators.records import ExcludedImage, OperatingPoints
+from operators.report_words import REASONS, STATES, WORST_FIRST, files_by_kind, opinions, patient_data, place
 from operators.study import ReportedStudy
-
-_TEMPLATES = Environment(
-    loader=PackageLoader("operators"), autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True
-)
-STATES = {
-    "abnormal": "abnormal",
-    "doubt": "doubt: neither ruled in nor ruled out",
-    "normal": "normal",
-    "declined": "declined: not analysed",
-    "failed": "failed: not analysed",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What every page says of the run."""
+    """What every page says of the run.
+
+    ``points`` are those of a study, ``image_points`` those of an image; ``patient_data``: whether patients are named.
+    """
 
     provenance: Provenance
     points: OperatingPoints
+    image_points: OperatingPoints
     limits: tuple[str, ...]
+    patient_data: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
-    """What is shown of an image: two data URIs, and which map the heat map is."""
+class _Row:
+    """A study in the table at the top."""
 
-    plain: str
-    finding: str
-    map_name: str
-
-
-def render_study(reported: ReportedStudy, summary: StudySummary, pictures: int) -> str:
-    """Return the HTML section of a study; at most ``pictures`` of its images are shown with pictures."""
-    shown: list[Pictures | None] = []
-    for image in reported.study.images:
-        if isinstance(image, ExcludedImage) or sum(pair is not None for pair in shown) >= pictures:
-            shown.append(None)
-        else:
-            shown.append(_pictures(image))
-    together = [_classified_together(image) for image in reported.study.images]
-    images = list(zip(summary.images, shown, together, strict=True))
-    return _TEMPLATES.get_template("study.html").render(study=summary, images=images, states=STATES)
+    anchor: str
+    summary: StudySummary
+    places: tuple[str, ...]
 
 
-def _pictures(image: EncodedImage) -> Pictures:
-    """Return the pictures of an image that was analysed."""
-    localization = image.segmentation.localization
-    plain = plain_picture(localization.classification.radiograph.pixels)
-    return Pictures(data_uri(plain), data_uri(finding_picture(image.segmentation)), localization.map_name)
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """An image of a study's section; ``name`` is its id, ``picture`` None where none is shown."""
+
+    name: str
+    summary: ImageSummary
+    place: str
+    opinions: str
+    picture: Picture | None
 
 
-def _classified_together(image: EncodedImage | ExcludedImage) -> Classification | None:
-    """Return the classification of an image that several classifiers have seen."""
-    if isinstance(image, ExcludedImage):
-        return None
-    classification = image.segmentation.localization.classification
-    return classification if len(classification.opinions) > 1 else None
+def _csp_source(text: str) -> str:
+    """Return what a Content Security Policy calls an inline style or script by."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def render_head(page: Page, counts: Mapping[str, int]) -> str:
-    """Return the page up to its first study."""
-    return _TEMPLATES.get_template("head.html").render(**_context(page, counts))
+_TEMPLATES = Environment(
+    loader=PackageLoader("operators"), autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True
+)
+_TEMPLATES.filters |= {
+    "csp_source": _csp_source,
+    "data_uri": data_uri,
+    "svg_path": svg_path,
+    "percent": "{:.2%}".format,
+}
+_TEMPLATES.globals |= {"STATES": STATES, "REASONS": REASONS, "research_use_only": RESEARCH_USE_ONLY}
 
 
-def render_foot(page: Page, counts: Mapping[str, int]) -> str:
+def render_head(page: Page, counts: Mapping[str, int], studies: Sequence[StudySummary]) -> str:
+    """Return the page up to its first study: the counts, and a table of all studies, the worst first."""
+    rows = [_Row(_anchor(study), study, _places(study)) for study in studies]
+    rows.sort(key=lambda row: (WORST_FIRST.index(row.summary.state), -(row.summary.probability or 0)))
+    return _TEMPLATES.get_template("head.html").render(page=page, counts=counts, rows=rows, states=WORST_FIRST)
+
+
+def render_study(reported: ReportedStudy, summary: StudySummary, page: Page, pictures: int) -> str:
+    """Return the section of a study; at most ``pictures`` of its images are shown with pictures."""
+    anchor, shown, left = _anchor(summary), [], pictures
+    for number, (image, said) in enumerate(zip(reported.study.images, summary.images, strict=True), start=1):
+        picture = None
+        if not isinstance(image, ExcludedImage) and left > 0:
+            picture, left = draw(image.segmentation), left - 1
+        where = place(said.body_part, said.laterality, said.view_position)
+        shown.append(_Shown(f"{anchor}-{number}", said, where, opinions(image), picture))
+    return _TEMPLATES.get_template("study.html").render(
+        page=page,
+        anchor=anchor,
+        study=summary,
+        images=shown,
+        places=_places(summary),
+        patient=patient_data(reported.study) if page.patient_data else {},
+        files=files_by_kind([written.file for written in summary.outputs]),
+        classified=len(reported.study.included),
+    )
+
+
+def render_foot(page: Page) -> str:
     """Return the page after its last study."""
-    return _TEMPLATES.get_template("foot.html").render(**_context(page, counts))
+    return _TEMPLATES.get_template("foot.html").render(page=page)
 
 
-def _context(page: Page, counts: Mapping[str, int]) -> dict[str, Any]:
-    return {"page": page, "counts": counts, "states": STATES, "research_use_only": RESEARCH_USE_ONLY}
+def _anchor(study: StudySummary) -> str:
+    """Return the id of a study's section; no name of the input is in it."""
+    return "study-" + ("unnamed" if study.study_instance_uid is None else study_folder(study.study_instance_uid))
+
+
+def _places(study: StudySummary) -> tuple[str, ...]:
+    """Return the body parts of a study, each once."""
+    return tuple(dict.fromkeys(place(image.body_part, image.laterality) for image in study.images))

@@ -75,9 +75,8 @@ def index_files(files: Iterable[SourceFile], read_header: HeaderReader) -> Folde
             header, wrong = read.header, read.problem
             study_uid = str(header.get("StudyInstanceUID") or "") or None
             series_number, instance_number = (int(header.get(key) or 0) for key in ("SeriesNumber", "InstanceNumber"))
-            if read.emptied:
-                emptied = ", ".join(read.emptied)
-                logger.warning("file %d (see result.json): invalid in the header, left empty: %s", number, emptied)
+            if read.changes:  # by tag, never by value
+                logger.warning("file %d (see result.json): changed in the header: %s", number, ", ".join(read.changes))
             if wrong is not None:
                 problem = (wrong.state, str(wrong.reason), wrong.detail)
             elif header.SOPInstanceUID in seen:

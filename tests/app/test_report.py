@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hashlib
+import io
+import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from operators.contours import contours
+from operators.errors import DeclinedReason, FailedReason
 from operators.geometry import PixelBox
-from operators.outputs import write_study
-from operators.pictures import LONGEST_SIDE, finding_picture, plain_picture
+from operators.outputs import OBJECT_NAMES, StudySummary, write_study
+from operators.pictures import RADIOGRAPH_SIDE, draw, heat_picture, mark, svg_path
 from operators.provenance import RESEARCH_USE_ONLY, Model, Provenance
 from operators.records import EncodedImage, ExcludedImage, Localization, OperatingPoints, Opinion, Segmentation
 from operators.report import Page, render_foot, render_head, render_study
+from operators.report_words import KINDS, REASONS, STATES, WORST_FIRST, files_by_kind, patient_data, place
 from operators.study import ReportedStudy, Study, StudyOutcome
-from tests.phantoms import classification, source_image
+from tests.phantoms import classification, radiograph, source_image
 
 PROVENANCE = Provenance(
     "0.1.0", (Model("msk_a", "1", "a" * 64),), Model("msk_b", "2", "b" * 64), datetime(2026, 11, 21, tzinfo=UTC)
 )
-PAGE = Page(PROVENANCE, OperatingPoints(0.2, 0.8), ("Trained on <fractures> only.",))
-COUNTS = {
-    "studies": 1,
-    "images": 2,
-    "normal": 0,
-    "doubt": 0,
-    "abnormal": 1,
-    "declined": 1,
-    "failed": 0,
-    "ignored_files": 1,
-}
-
-
+PAGE = Page(PROVENANCE, OperatingPoints(0.2, 0.8), OperatingPoints(0.3, 0.7), ("Trained on <fractures> only.",))
+COUNTS = {"studies": 1, "images": 2, "normal": 0, "doubt": 0, "abnormal": 1, "declined": 1, "failed": 0}
+COUNTS |= {"ignored_files": 1}
 BOX = PixelBox(20, 30, 60, 80)
+PATIENT = {
+    "PatientName": "Doe^Jane<b>",
+    "PatientID": "PID-77",
+    "PatientBirthDate": "19510203",
+    "PatientSex": "F",
+    "AccessionNumber": "ACC-5",
+    "StudyDate": "20260401",
+}
+QUOTED = ("Doe Jane", "PID-77", "1951-02-03", "female", "ACC-5", "2026-04-01")
 
 
 def segmentation(rows: int = 160, columns: int = 128, box: PixelBox = BOX, **overrides: Any) -> Segmentation:
@@ -52,25 +60,38 @@ def segmentation(rows: int = 160, columns: int = 128, box: PixelBox = BOX, **ove
     return Segmentation(localization, (mask,), (0.66,))
 
 
+def encoded(**overrides: Any) -> EncodedImage:
+    return EncodedImage(segmentation(**overrides), {}, ("1.1",), (None,))
+
+
+def page_of(folder, *images, page: Page = PAGE, pictures: int = 10, uid: str | None = "1.2.3") -> str:
+    reported = ReportedStudy(Study(uid, images), StudyOutcome("abnormal", 0.9), {})
+    summary = write_study(reported, folder)
+    section = render_study(reported, summary, page, pictures)
+    return render_head(page, COUNTS, [summary]) + section + render_foot(page)
+
+
 @pytest.fixture
 def page(tmp_path) -> str:
     declined = ExcludedImage(source_image(body_part="CHEST"), "declined", "body_part_out_of_scope", "<why>")
-    study = Study("1.2.3", (EncodedImage(segmentation(), {}, ("1.1",), (None,)), declined))
-    reported = ReportedStudy(study, StudyOutcome("abnormal", 0.9), {})
-    summary = write_study(reported, tmp_path)
-    return render_head(PAGE, COUNTS) + render_study(reported, summary, 10) + render_foot(PAGE, COUNTS)
+    return page_of(tmp_path, encoded(), declined, encoded())
 
 
 class Reader(HTMLParser):
-    def __init__(self):
+    def __init__(self, content: str) -> None:
         super().__init__()
-        self.open, self.links, self.text, self.images = [], [], "", 0
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.text = ""
+        self.feed(content)
 
     def handle_starttag(self, tag, attributes):
-        if tag not in ("meta", "img", "br"):
+        if tag not in ("meta", "input", "wbr"):
             self.open.append(tag)
-        self.images += tag == "img"
-        self.links += [value for name, value in attributes if name in ("src", "href") and not value.startswith("data:")]
+        self.links += [value for name, value in attributes if name in ("src", "href", "for", "aria-labelledby")]
+        self.ids += [value for name, value in attributes if name == "id"]
+        assert not [name for name, _ in attributes if name == "style" or name.startswith("on")]
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -80,40 +101,72 @@ class Reader(HTMLParser):
 
 
 def test_the_page_is_well_formed_and_self_contained(page):
-    reader = Reader()
-    reader.feed(page)
+    reader = Reader(page)
     assert reader.open == []
-    assert reader.links == []
-    assert reader.images == 2
-    assert "<script" not in page
+    outward = [link for link in reader.links if not link.startswith("data:") and link.lstrip("#") not in reader.ids]
+    assert outward == []
+    assert len(set(reader.ids)) == len(reader.ids)
+    assert not re.search("@import|url\\(|https?://", page)
+
+
+def test_only_the_page_s_own_style_and_script_are_allowed(page):
+    (policy,) = re.findall('Content-Security-Policy" content="([^"]*)"', page)
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert "unsafe" not in policy
+    for tag in ("style", "script"):
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        source = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{source}'" in policy
 
 
 def test_the_page_says_what_it_must(page):
-    reader = Reader()
-    reader.feed(page)
-    for text in (
-        "abnormal",
+    text = Reader(page).text
+    for said in (
         "0.90",
         "0.87",
         "0.66",
+        "Wrist joint, left, AP",
         "body_part_out_of_scope",
+        *REASONS["body_part_out_of_scope"],
         "a" * 64,
         "b" * 64,
-        "600 pixels",
         "24.0 mm²",
-        "Heat map (orange; CAM, mean of 4 views)",
+        "(600 pixels)",
+        "Heat map (CAM, mean of 4 views)",
+        "normal below 0.30, rule-out",
+        "abnormal from 0.70, rule-in",
+        "normal below 0.20, rule-out",  # of the study
+        "1 file not DICOM",
     ):
-        assert text in reader.text, text
-    assert reader.text.count(RESEARCH_USE_ONLY) == 2
+        assert said in text, said
+    assert text.count(RESEARCH_USE_ONLY) == 2
 
 
-def text_of(tmp_path, page: Page, **overrides: Any) -> str:
-    image = EncodedImage(segmentation(**overrides), {}, ("1",), (None,))
-    reported = ReportedStudy(Study("1", (image,)), StudyOutcome("doubt", 0.5), {})
-    reader = Reader()
-    study = render_study(reported, write_study(reported, tmp_path), 0)
-    reader.feed(render_head(page, COUNTS) + study + render_foot(page, COUNTS))
-    return reader.text
+def test_the_radiograph_is_in_the_page_once(page):
+    assert page.count("data:image/jpeg") == page.count("data:image/webp") == 2  # of two images
+
+
+def test_the_table_of_studies_names_the_worst_first():
+    studies = [
+        StudySummary(f"1.{number}", None, state, probability, (), ())
+        for number, (state, probability) in enumerate(
+            [
+                ("normal", 0.1),
+                ("declined", None),
+                ("abnormal", 0.8),
+                ("failed", None),
+                ("doubt", 0.5),
+                ("abnormal", 0.9),
+            ]
+        )
+    ]
+    cells = re.findall(r'<td class="number">([\d.]+|&ndash;)</td>', render_head(PAGE, COUNTS, studies))
+    assert cells[::2] == ["0.90", "0.80", "0.50", "&ndash;", "&ndash;", "0.10"]
+    assert set(WORST_FIRST) == set(STATES)
+
+
+def text_of(folder, page: Page, **overrides: Any) -> str:
+    return Reader(page_of(folder, encoded(**overrides), page=page, pictures=0)).text
 
 
 SEVERAL = dataclasses.replace(PROVENANCE, classifiers=(Model("msk_a", "1", "a" * 64), Model("msk_c", "3", "c" * 64)))
@@ -141,20 +194,77 @@ def test_text_is_escaped(page):
 
 
 def test_pictures_are_limited(tmp_path):
-    reported = ReportedStudy(
-        Study("1", (EncodedImage(segmentation(), {}, ("1",), (None,)),)), StudyOutcome("abnormal", 0.9), {}
-    )
-    assert "<img" not in render_study(reported, write_study(reported, tmp_path), 0)
+    page = page_of(tmp_path, encoded(), encoded(), pictures=1)
+    assert page.count("data:image/jpeg") == 1
+    assert page.count("Without pictures") == 1
+
+
+def test_patients_are_named_only_where_that_is_asked_for(tmp_path):
+    image = encoded(source=source_image(radiograph(**PATIENT)))
+    silent = page_of(tmp_path, image)
+    assert not [value for value in (*QUOTED, *PATIENT.values(), "Jane") if len(value) > 1 and value in silent]
+    named = page_of(tmp_path, image, page=dataclasses.replace(PAGE, patient_data=True))
+    assert not [value for value in QUOTED if value not in named]
+    assert "Doe Jane&lt;b&gt;" in named
+
+
+def test_a_study_of_two_patients_is_not_shown_as_one():
+    images = [encoded(source=source_image(radiograph(key, PatientID=key))) for key in ("one", "two")]
+    assert patient_data(Study("1", tuple(images)))["Patient ID"] == "one / two"
+
+
+def test_files_without_a_study_have_a_section(tmp_path):
+    lost = ExcludedImage(source_image().file, "failed", "unreadable_file", "")
+    assert "files that name no study" in Reader(page_of(tmp_path, lost, uid=None)).text
+
+
+def test_every_code_has_words():
+    assert set(REASONS) == {*DeclinedReason, *FailedReason}
+    assert all(meaning.endswith(".") and advice.endswith(".") for meaning, advice in REASONS.values())
+    assert set(KINDS) == {re.split("[_.]", name)[0] for name in OBJECT_NAMES}
+    assert files_by_kind(["f/sr.dcm", "f/seg_1.dcm", "f/seg_3.dcm"])[KINDS["seg"]] == ["seg_1.dcm", "seg_3.dcm"]
+    assert place(None) == "Body part unknown"
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(160, 128), (3000, 2500), (900, 4000)])
-def test_pictures_have_one_size_and_show_the_finding(rows, columns):
-    plain, finding = (
-        plain_picture(np.full((rows, columns), 0.5, np.float32)),
-        finding_picture(segmentation(rows, columns)),
-    )
-    assert plain.size == finding.size
-    assert max(plain.size) <= max(LONGEST_SIDE, 160)
-    narrow = segmentation(rows, columns, box=PixelBox(columns - 1, rows - 1, columns, rows))
-    assert finding_picture(narrow).size == plain.size
-    assert len(np.unique(np.asarray(finding).reshape(-1, 3), axis=0)) > 3
+def test_layers_lie_on_the_radiograph(rows, columns):
+    picture = draw(segmentation(rows, columns, box=PixelBox(columns - 1, rows - 1, columns, rows)))
+    radiograph, heat = (Image.open(io.BytesIO(content)) for content in (picture.radiograph, picture.heat))
+    assert max(radiograph.size) == min(RADIOGRAPH_SIDE, max(rows, columns))
+    assert radiograph.size[0] / radiograph.size[1] == pytest.approx(columns / rows, rel=0.01)
+    assert heat.mode == "RGBA"
+    left, top, width, height = picture.boxes[0].tag
+    assert left >= 0 <= top
+    assert left + width <= columns
+    assert top + height <= rows
+
+
+def test_heat_is_opaque_where_the_map_is_hot():
+    opacity = np.asarray(heat_picture(np.array([[0.01, 0.265], [1, 0]], np.float32)))[..., 3]
+    assert opacity.tolist() == [[0, 127], [255, 0]]
+
+
+def test_a_box_s_number_stays_beside_the_box():
+    assert mark(1, PixelBox(20, 30, 60, 80), 128, 160).tag[1] < 30
+    assert mark(12, PixelBox(20, 0, 60, 80), 128, 160).tag[1] == 0
+
+
+def corners(path: str) -> Sequence[Sequence[complex]]:
+    polygons: list[list[complex]] = []
+    for command, numbers in re.findall("([Mhvl])([-0-9. e]+)", path):
+        values = [float(number) for number in numbers.split()]
+        if command == "M":
+            polygons.append([complex(*values)])
+        else:
+            step = {"h": 1, "v": 1j}.get(command, 0) * values[0] if command != "l" else complex(*values)
+            polygons[-1].append(polygons[-1][-1] + step)
+    return polygons
+
+
+def test_an_outline_encloses_its_mask():
+    mask = np.random.default_rng(1).random((30, 40)) > 0.6
+    area = 0.0
+    for polygon in corners(svg_path(contours(mask))):
+        following = [*polygon[1:], polygon[0]]
+        area += sum(a.real * b.imag - a.imag * b.real for a, b in zip(polygon, following, strict=True)) / 2
+    assert abs(area) == mask.sum()

@@ -1,12 +1,21 @@
-"""One run on the real files, for all tests that look at it."""
+"""What several judges look at: one run on the real files, and the matrix of header variants and states."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from tests.app.application import Run, run
+from tests.integration.matrix import Cell, build_matrix
 
 
 @pytest.fixture(scope="session")
 def real_run(shared, tmp_path_factory) -> Run:
     return run(shared / "dicom", tmp_path_factory.mktemp("real"))
+
+
+@pytest.fixture(scope="session")
+def matrix(tmp_path_factory, tally) -> dict[str, list[Cell]]:
+    folder: Path = tmp_path_factory.mktemp("matrix")
+    return build_matrix(folder, tally)

@@ -161,6 +161,8 @@ def test_the_precision_of_a_jpeg_stream_is_its_own():
     assert sample_precision(buffer.getvalue()) == 8
     with pytest.raises(ValueError, match="start of frame"):
         sample_precision(b"\xff\xd8\xff\xd9")
+    with pytest.raises(ValueError, match="16 bits per sample"):  # which would decode to white
+        sample_precision(b"\xff\xd8\xff\xc1\x00\x0b\x10\x00\x01")
 
 
 def test_a_damaged_codestream_is_corrupt(tmp_path):

@@ -1,0 +1,217 @@
+"""Objects made from synthetic headers by the application's own builders: what the conformance statement tells of them.
+
+Two headers in which every attribute has another value tell what is copied from the source and what is fixed; a third
+holds only what an image cannot be analysed without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from pydicom.datadict import dictionary_VM, dictionary_VR
+from pydicom.dataset import Dataset
+from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation
+
+from operators.codes import BODY_PARTS
+from operators.dicom_objects import ObjectRule, encode_image
+from operators.dicom_report import report_study
+from operators.dicom_source import IF_PRESENT, TYPE_2, normalise
+from operators.errors import DeclinedReason
+from operators.geometry import PixelBox, PixelGeometry, whole_image
+from operators.provenance import Model, Provenance
+from operators.radiographs import body_part, imager_pixel_spacing_mm, laterality
+from operators.records import (
+    Classification,
+    EncodedImage,
+    ExcludedImage,
+    FeatureStage,
+    FeatureView,
+    Localization,
+    OperatingPoints,
+    Opinion,
+    Radiograph,
+    Segmentation,
+    SourceFile,
+    SourceImage,
+)
+from operators.report import Page
+from operators.study import Study
+
+# What the two full headers say where the VR alone does not tell a valid value.
+_TWO_VALUES: Mapping[str, tuple[object, object]] = {
+    "SOPClassUID": (ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation),
+    "Modality": ("CR", "DX"),
+    "PatientSex": ("F", "M"),
+    "PatientAge": ("041Y", "052Y"),
+    "PatientIdentityRemoved": ("YES", "NO"),
+    "ImageType": (["ORIGINAL", "PRIMARY"], ["DERIVED", "PRIMARY", ""]),
+    "PatientOrientation": (["L", "F"], ["R", "F"]),
+    "Laterality": ("L", "R"),
+    "ImageLaterality": ("L", "R"),
+    "BodyPartExamined": ("WRIST", "HAND"),
+    "ViewPosition": ("AP", "PA"),
+    "ImagerPixelSpacing": ([0.1, 0.1], [0.2, 0.2]),
+    "Rows": (64, 96),
+    "Columns": (72, 80),
+    "SamplesPerPixel": (1, 1),
+    "PhotometricInterpretation": ("MONOCHROME1", "MONOCHROME2"),
+    "BitsAllocated": (16, 16),
+    "BitsStored": (10, 12),
+    "HighBit": (9, 11),
+    "PixelRepresentation": (0, 0),
+    "NumberOfFrames": (1, 1),
+    "PresentationIntentType": ("FOR PRESENTATION", "FOR PRESENTATION"),
+    "RescaleSlope": (0.5, 2),
+    "RescaleIntercept": (-5, 7),
+    "VOILUTFunction": ("LINEAR_EXACT", "SIGMOID"),
+    "PresentationLUTShape": ("INVERSE", "IDENTITY"),
+    "BurnedInAnnotation": ("YES", "NO"),
+    "LossyImageCompression": ("01", "01"),
+    "LossyImageCompressionRatio": (10, 20),
+    "LossyImageCompressionMethod": ("ISO_10918_1", "ISO_15444_1"),
+}
+_NEEDED = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+)
+_BY_VR = {"DA": "2001010{}", "TM": "10000{}", "UI": "2.25.{}{}", "PN": "Family{}^Given", "DS": "{}00", "IS": "{}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An object, its kind and the header of the image, or of the study's first image, that it is about."""
+
+    kind: str
+    ds: Dataset
+    header: Dataset
+
+
+def build_samples() -> Iterator[Sample]:
+    """Yield objects of every kind, from rich and poor headers, of every state."""
+    full, other, poor, with_luts = _header(0), _header(1), _header(0, _NEEDED), _header(1, salt=9)
+    other.AnatomicRegionSequence = [_region("HAND")]
+    for keyword, words in (("ModalityLUTSequence", {"ModalityLUTType": "OD"}), ("VOILUTSequence", {})):
+        setattr(with_luts, keyword, [_lut(**words)])
+    yield from _study(0, _image(full, "abnormal", 2), _declined(_header(0, salt=7)))
+    yield from _study(0, _image(full, "normal", 0))
+    yield from _study(1, _image(other, "doubt", 1), _image(_header(1, salt=8), "normal", 0))
+    yield from _study(0, _image(poor, "abnormal", 1))
+    yield from _study(1, _image(poor, "normal", 0))
+    yield from _study(1, _image(with_luts, "abnormal", 1))
+
+
+def _header(which: int, keywords: tuple[str, ...] = (*TYPE_2, *IF_PRESENT), salt: int = 0) -> Dataset:
+    """Return a normalised header whose every value differs from that of the other; ``salt`` makes another image."""
+    source = Dataset()
+    for number, keyword in enumerate(keywords, start=1):
+        vr = dictionary_VR(keyword)
+        text = _BY_VR.get(vr, keyword[:12] + " {}").format(which + 1, number)
+        if keyword in _TWO_VALUES:
+            setattr(source, keyword, _TWO_VALUES[keyword][which])
+        else:
+            several = dictionary_VM(keyword) not in ("1", "1-n")
+            setattr(source, keyword, [text, text] if several else text)
+    source.SOPInstanceUID = f"2.25.{which + 1}{len(keywords)}{salt}"
+    return normalise(source)[0]
+
+
+def _region(term: str) -> Dataset:
+    item, code = Dataset(), BODY_PARTS[term]
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
+    return item
+
+
+def _lut(**words: str) -> Dataset:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [4, 0, 16])
+    item.add_new("LUTData", "OW", bytes(8))
+    for keyword, word in words.items():
+        setattr(item, keyword, word)
+    return item
+
+
+def _provenance(which: int) -> Provenance:
+    digit = "ab"[which]
+    return Provenance(
+        f"version {which}",
+        (Model(f"classifier_{digit}", f"{which}", digit * 64, (("rule_in", f"0.{which + 7}"),)),),
+        Model(f"segmenter_{digit}", f"{which}", digit * 64),
+        datetime(2026, 1, 1 + which, 12, 0, which, tzinfo=UTC),
+    )
+
+
+def _source(header: Dataset) -> SourceImage:
+    return SourceImage(
+        SourceFile(Path("a.dcm"), "a.dcm"),
+        header,
+        str(header.SOPInstanceUID),
+        body_part(header),
+        str(header.get("ViewPosition") or "") or None,
+        laterality(header),
+        imager_pixel_spacing_mm(header),
+        has_pixel_data=True,
+    )
+
+
+def _image(header: Dataset, state: str, findings: int) -> Segmentation:
+    """Return what the last model would give: a picture, a heat map and so many outlined boxes."""
+    rows, columns = int(header.Rows), int(header.Columns)
+    pixels = np.linspace(0, 1, rows * columns, dtype=np.float32).reshape(rows, columns)
+    geometry = PixelGeometry(rows, columns, whole_image(rows, columns), rows, columns)
+    stage = FeatureStage(np.ones((1, 2, 2), np.float32), None, 32.0)
+    probability = {"normal": 0.05, "doubt": 0.5}.get(state, 0.75 + findings / 10)
+    classification = Classification(
+        Radiograph(_source(header), pixels),
+        probability,
+        state,
+        (FeatureView((stage,), geometry, flipped=False),),
+        np.ones(1, np.float32),
+        0.0,
+        (Opinion("classifier", 1.0, probability, state),),
+    )
+    boxes = tuple(PixelBox(8 + 24 * index, 10, 24 + 24 * index, 30 + index) for index in range(findings))
+    masks = []
+    for box in boxes:
+        row, column = np.mgrid[:rows, :columns]
+        middle = (box.top + box.height / 2, box.left + box.width / 2)
+        masks.append(np.hypot((row - middle[0]) / box.height, (column - middle[1]) / box.width) < 0.45)
+    scores = tuple(0.9 - index / 10 for index in range(findings))
+    localization = Localization(classification, pixels.copy(), boxes, scores, f"map of {rows} rows")
+    return Segmentation(localization, tuple(masks), scores)
+
+
+def _declined(header: Dataset) -> ExcludedImage:
+    return ExcludedImage(_source(header), "declined", str(DeclinedReason.TOO_SMALL), "")
+
+
+def _study(which: int, *images: Segmentation | ExcludedImage) -> Iterator[Sample]:
+    """Yield the objects of a study's images and those of the study."""
+    rule, provenance = ObjectRule(True, True, True, True, True), _provenance(which)
+    encoded: list[EncodedImage | ExcludedImage] = []
+    for number, image in enumerate(images, start=1):
+        if isinstance(image, ExcludedImage):
+            encoded.append(image)
+            continue
+        made = encode_image(image, number, rule, provenance)
+        encoded.append(made)
+        for kind, ds in made.objects.items():
+            yield Sample(kind, ds, image.source.header)
+    first = images[0].source
+    header = first.header if isinstance(first, SourceImage) else Dataset()
+    study, points = Study(str(header.StudyInstanceUID), tuple(encoded)), OperatingPoints(0.2, 0.8)
+    for kind, ds in report_study(study, Page(provenance, points, points, ()), pdf=True).objects.items():
+        yield Sample(kind, ds, header)

@@ -1,0 +1,160 @@
+"""Segmentation -> presentation state of one image: boxes, outlines and text that a viewer switches (PS3.3 A.33.1)."""
+
+from __future__ import annotations
+
+from collections.abc import MutableSequence, Sequence
+from typing import cast
+
+import highdicom as hd
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from operators.contours import drawn_contours
+from operators.geometry import PixelBox
+from operators.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance, tracking_id
+from operators.records import Localization, Segmentation
+from operators.series import add_body_part, describe_state, identify
+
+# The grey-scale pipeline of the source (PS3.3 C.11.1, C.11.2): a state without it shows the image without its window.
+_MODALITY_LUT = ("ModalityLUTSequence", "RescaleIntercept", "RescaleSlope", "RescaleType")
+_VOI_LUT = ("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction")
+_COLOURS = {"BOXES": (86, 180, 233), "OUTLINES": (255, 255, 255), "TEXT": (86, 180, 233)}
+
+
+def encode_gsps(
+    segmentation: Segmentation, number: int, tracking_uids: Sequence[str], provenance: Provenance
+) -> Dataset:
+    """Build the presentation state of an image; it shows the image as its own header does.
+
+    Parameters
+    ----------
+    segmentation
+        Of an image that can be referred to, whatever its state.
+    number
+        By which results name the image in its study, from 1.
+    tracking_uids
+        One per box.
+    provenance
+        Who makes the object.
+    """
+    source = segmentation.source
+    referenced = _without_grey_scale(source.header)
+    annotations = _annotate(segmentation, referenced, tracking_uids, provenance)
+    state = hd.pr.GrayscaleSoftcopyPresentationState(
+        referenced_images=[referenced],
+        content_label="OSTEOMAP",
+        content_description=RESEARCH_USE_ONLY,
+        content_creator_name="OsteoMAP^",
+        graphic_layers=[layer for layer, _ in annotations],
+        graphic_annotations=[annotation for _, annotation in annotations],
+        **identify("gsps", source, provenance, number),
+    )
+    add_body_part(state, source)
+    _add_grey_scale(state, source.header)
+    provenance.stamp(state)
+    state.PresentationCreationDate = provenance.now.strftime("%Y%m%d")
+    state.PresentationCreationTime = provenance.now.strftime("%H%M%S")
+    return cast(Dataset, state)
+
+
+def _without_grey_scale(header: Dataset) -> Dataset:
+    """Return a header without its LUTs; highdicom would refuse or change some of them, so they are added afterwards."""
+    plain = Dataset()
+    for element in header:
+        if element.keyword not in (*_MODALITY_LUT, *_VOI_LUT):
+            plain.add(element)
+    return plain
+
+
+def _add_grey_scale(state: Dataset, header: Dataset) -> None:
+    """Copy Modality LUT and VOI LUT of the source, a table before a window, as ``radiographs`` applies them."""
+    if header.get("ModalityLUTSequence"):
+        state.ModalityLUTSequence = header.ModalityLUTSequence
+    elif header.get("RescaleSlope") is not None or header.get("RescaleIntercept") is not None:
+        slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
+        state.RescaleSlope, state.RescaleIntercept = 1 if slope is None else slope, intercept or 0
+        state.RescaleType = header.get("RescaleType") or "US"  # unspecified
+    voi = Dataset()
+    if header.get("VOILUTSequence"):
+        voi.VOILUTSequence = header.VOILUTSequence[:1]
+    elif header.get("WindowCenter") is not None and header.get("WindowWidth") is not None:
+        voi.WindowCenter, voi.WindowWidth = _first(header.WindowCenter), _first(header.WindowWidth)
+        if header.get("VOILUTFunction"):
+            voi.VOILUTFunction = header.VOILUTFunction
+    if len(voi):
+        state.SoftcopyVOILUTSequence = [voi]
+    if header.get("PhotometricInterpretation") == "MONOCHROME1":
+        state.PresentationLUTShape = "INVERSE"
+
+
+def _first(value: object) -> object:
+    """Return the first of several values: a presentation state holds one window, the one that is shown."""
+    return value[0] if isinstance(value, MutableSequence) else value
+
+
+def _annotate(
+    segmentation: Segmentation, referenced: Dataset, tracking: Sequence[str], provenance: Provenance
+) -> list[tuple[hd.pr.GraphicLayer, hd.pr.GraphicAnnotation]]:
+    """Return a layer of boxes, one of outlines and one of text, each with what lies on it; empty ones are left out."""
+    boxes, outlines, texts = [], [], _head(segmentation.localization, provenance)
+    for index, (box, mask, uid) in enumerate(
+        zip(segmentation.localization.boxes, segmentation.masks, tracking, strict=True)
+    ):
+        names = {"tracking_id": tracking_id(index), "tracking_uid": uid}
+        boxes.append(_polyline(_corners(box), names))
+        outlines += [_polyline(polygon, names) for polygon in drawn_contours(mask)]
+        texts.append(_label(segmentation.localization, index, names))
+    found: list[tuple[hd.pr.GraphicLayer, hd.pr.GraphicAnnotation]] = []
+    for name, graphics, words in (("BOXES", boxes, []), ("OUTLINES", outlines, []), ("TEXT", [], texts)):
+        if graphics or words:
+            layer = hd.pr.GraphicLayer(
+                name,
+                order=len(found) + 1,
+                description=f"{APPLICATION} {name.lower()} (research use only)",
+                display_color=hd.color.CIELabColor.from_rgb(*_COLOURS[name]),
+            )
+            found.append((layer, hd.pr.GraphicAnnotation([referenced], layer, None, None, graphics, words)))
+    return found
+
+
+def _polyline(points: NDArray[np.float64], names: dict[str, str]) -> hd.pr.GraphicObject:
+    """Return a closed polyline; PIXEL units are pixel edges, from 0 to Columns and Rows (PS3.3 C.10.5.1.2)."""
+    return hd.pr.GraphicObject("POLYLINE", np.vstack([points, points[:1]]), "PIXEL", **names)
+
+
+def _corners(box: PixelBox) -> NDArray[np.float64]:
+    return np.array(
+        [[box.left, box.top], [box.right, box.top], [box.right, box.bottom], [box.left, box.bottom]], np.float64
+    )
+
+
+def _head(localization: Localization, provenance: Provenance) -> list[hd.pr.TextObject]:
+    """Return what is said of the image, at the top of the display."""
+    lines = (
+        f"{APPLICATION} {provenance.version}: {RESEARCH_USE_ONLY}",
+        ", ".join(describe_state(localization.classification)),
+    )
+    return [
+        hd.pr.TextObject(
+            line,
+            "DISPLAY",
+            bounding_box=(0.01, 0.01 + 0.03 * row, 0.99, 0.04 + 0.03 * row),
+            text_justification="LEFT",
+        )
+        for row, line in enumerate(lines)
+    ]
+
+
+def _label(localization: Localization, index: int, names: dict[str, str]) -> hd.pr.TextObject:
+    """Return number and score of a box, above it where there is room, else inside."""
+    box, (rows, columns) = localization.boxes[index], localization.heatmap.shape
+    height, width = max(rows, columns) / 40, max(rows, columns) / 8
+    left, top = max(0.0, min(box.left, columns - width)), box.top - height if box.top >= height else box.top
+    return hd.pr.TextObject(
+        f"{index + 1}: {localization.scores[index]:.2f}",
+        "PIXEL",
+        bounding_box=(left, top, min(left + width, columns), min(top + height, rows)),
+        text_justification="LEFT",
+        **names,
+    )

@@ -1,0 +1,87 @@
+"""A PDF document of a study -> Encapsulated PDF (PS3.3 A.45.1, in memory)."""
+
+from __future__ import annotations
+
+from highdicom.base import SOPClass
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
+
+from operators.dicom_source import is_referable
+from operators.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance, equipment
+from operators.records import EncodedImage, SourceImage
+from operators.study import Study
+
+SERIES_NUMBER = 9006
+TITLE = Code("126000", "DCM", "Imaging Measurement Report")  # as the SR, whose content it is (BCID 7020)
+
+
+def encode_pdf(
+    document: bytes, study: Study[EncodedImage], provenance: Provenance, patient_data: bool = False
+) -> Dataset | None:
+    """Wrap a document as an object of the study; None if no image of it can be referred to.
+
+    Parameters
+    ----------
+    document
+        The PDF file; it comes back as the first Encapsulated Document Length bytes of the value, which is padded.
+    study
+        What it is about.
+    provenance
+        Who makes it.
+    patient_data
+        Whether the document names the patient and the date of the study (Burned In Annotation, PS3.3 C.24.2.1).
+    """
+    sources = _referred(study)
+    if not sources:
+        return None
+    header = sources[0].header
+    ds: Dataset = SOPClass(
+        study_instance_uid=str(header.StudyInstanceUID),
+        series_instance_uid=provenance.uid("pdf series", str(study.study_instance_uid)),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=provenance.uid("pdf", *sorted(source.sop_instance_uid for source in sources)),
+        sop_class_uid=EncapsulatedPDFStorage,
+        instance_number=1,
+        modality="DOC",
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        specific_character_set="ISO_IR 192",
+        series_description="OsteoMAP document (research use only)",
+        **equipment(provenance),
+    )
+    ds.copy_patient_and_study_information(header)
+    ds.ConversionType = "SYN"  # synthesised: SC Equipment, PS3.3 C.8.6.1
+    ds.AcquisitionDateTime = None  # type 2: the source images have their own
+    ds.BurnedInAnnotation = "YES" if patient_data else "NO"
+    ds.ConceptNameCodeSequence = [_code(TITLE)]
+    ds.DocumentTitle = f"{APPLICATION} report, {RESEARCH_USE_ONLY}"
+    ds.VerificationFlag = "UNVERIFIED"
+    ds.SourceInstanceSequence = [_reference(source) for source in sources]
+    ds.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    ds.EncapsulatedDocumentLength = len(document)
+    ds.EncapsulatedDocument = document + b"\0" * (len(document) % 2)
+    ds.ContributingEquipmentSequence = provenance.contributing_equipment()
+    provenance.stamp(ds)
+    return ds
+
+
+def _referred(study: Study[EncodedImage]) -> list[SourceImage]:
+    """Return the images that the document is about and an object can refer to, each instance once."""
+    found: dict[str, SourceImage] = {}
+    for image in study.images:
+        if isinstance(image.source, SourceImage) and is_referable(image.source.header):
+            found.setdefault(image.source.sop_instance_uid, image.source)
+    return list(found.values())
+
+
+def _reference(source: SourceImage) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = source.header.SOPClassUID
+    item.ReferencedSOPInstanceUID = source.sop_instance_uid
+    return item
+
+
+def _code(code: Code) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
+    return item

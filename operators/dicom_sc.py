@@ -1,0 +1,85 @@
+"""Segmentation -> Secondary Capture of one image: the radiograph with boxes, outlines and words (PS3.3 A.8.1)."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import highdicom as hd
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+from pydicom.uid import ExplicitVRLittleEndian
+
+from operators.burned_picture import Words, burn
+from operators.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance
+from operators.records import Segmentation, SourceImage
+from operators.series import add_body_part, describe_state, identify
+
+# What holds for the pixels of a source holds for the picture made of them (PS3.3 C.7.6.1). We burn in nothing that
+# identifies a patient, so Burned In Annotation is what the source says; if it says nothing, neither do we.
+_INHERITED = (
+    "BurnedInAnnotation",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+)
+_SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")  # CID 7202
+
+
+def encode_sc(segmentation: Segmentation, number: int, provenance: Provenance) -> Dataset:
+    """Build the picture of an image, for viewers that show neither SEG nor presentation states.
+
+    Parameters
+    ----------
+    segmentation
+        Of an image that can be referred to, whatever its state.
+    number
+        By which results name the image in its study, from 1.
+    provenance
+        Who makes the object.
+    """
+    source = segmentation.source
+    picture = hd.sc.SCImage.from_ref_dataset(
+        source.header,
+        burn(segmentation, _words(segmentation, number, provenance)),
+        photometric_interpretation="RGB",
+        bits_allocated=8,
+        coordinate_system="PATIENT",
+        patient_orientation=("L", "F"),  # demanded by highdicom; what the source says replaces it
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        **identify("sc", source, provenance, number),
+    )
+    picture.PatientOrientation = source.header.get("PatientOrientation") or None
+    picture.copy_patient_and_study_information(source.header)
+    add_body_part(picture, source)
+    _add_derivation(picture, source)
+    provenance.stamp(picture)
+    picture.DateOfSecondaryCapture = provenance.now.strftime("%Y%m%d")
+    picture.TimeOfSecondaryCapture = provenance.now.strftime("%H%M%S")
+    return cast(Dataset, picture)
+
+
+def _words(segmentation: Segmentation, number: int, provenance: Provenance) -> Words:
+    models = ", ".join(f"{model.name} {model.version}" for model in provenance.models)
+    legend = "Blue: suspected region, its number and score. White: its outline. " if segmentation.masks else ""
+    state, probability = describe_state(segmentation.localization.classification)
+    return Words(
+        head=f"{APPLICATION} {provenance.version} · {RESEARCH_USE_ONLY}",
+        state=(f"Image {number} · {state}", probability),
+        foot=f"{legend}Not for measurement. Models: {models}.",
+    )
+
+
+def _add_derivation(picture: Dataset, source: SourceImage) -> None:
+    """Say what the picture was made of (PS3.3 C.7.6.1 and C.12.4)."""
+    picture.DerivationDescription = (
+        f"{RESEARCH_USE_ONLY}. The source image, scaled, with findings of {APPLICATION} drawn in."
+    )
+    for keyword in _INHERITED:
+        if keyword in source.header:
+            setattr(picture, keyword, source.header[keyword].value)
+    item, purpose = Dataset(), Dataset()
+    item.ReferencedSOPClassUID = source.header.SOPClassUID
+    item.ReferencedSOPInstanceUID = source.header.SOPInstanceUID
+    purpose.CodeValue, purpose.CodingSchemeDesignator, purpose.CodeMeaning = _SOURCE_IMAGE[:3]
+    item.PurposeOfReferenceCodeSequence = [purpose]
+    picture.SourceImageSequence = [item]

@@ -1,0 +1,195 @@
+"""What the report says of one image, in groups (PS3.16 TID 1410): the image, then each box and its segment.
+
+The two groups of a finding have one tracking UID. A group without a region (TID 1501) would crash a common viewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from highdicom import sr
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from operators.codes import (
+    AREA,
+    ARTIFICIAL_INTELLIGENCE,
+    BODY_PARTS,
+    BOUNDED_BY,
+    LATERALITIES,
+    LESION,
+    NORMALITY,
+    NORMALITY_NAME,
+    NOT_ANALYSED,
+    PIXELS,
+    PROBABILITY_NAME,
+    RADIOGRAPH,
+    RATIO_UNIT,
+    REASONS,
+    SQUARE_MILLIMETRE,
+)
+from operators.provenance import RESEARCH_USE_ONLY, Model, Provenance, tracking_id
+from operators.records import EncodedImage, ExcludedImage, SourceImage
+
+Group: TypeAlias = sr.PlanarROIMeasurementsAndQualitativeEvaluations
+
+
+def image_groups(number: int, image: EncodedImage, provenance: Provenance) -> Iterator[Group]:
+    """Yield the whole image's group, then two per box: its coordinates and, if it was outlined, its segment."""
+    classification = image.segmentation.localization.classification
+    header = image.source.header
+    whole = Group(
+        tracking_identifier=sr.TrackingIdentifier(
+            uid=provenance.uid("image", image.source.sop_instance_uid), identifier=f"image-{number}"
+        ),
+        finding_type=RADIOGRAPH,
+        referenced_region=_polyline(image.source, 0, 0, header.Columns, header.Rows),
+        finding_sites=_sites(image.source),
+        measurements=[_probability(classification.probability, provenance.classifiers)],
+        qualitative_evaluations=[_normality(classification.state)],
+    )
+    if "sc" in image.objects:
+        whole[0].ContentSequence.append(_illustration(image.objects["sc"]))
+    yield whole
+    for index in range(len(image.tracking_uids)):
+        yield from _finding_groups(index, image, provenance)
+
+
+def _finding_groups(index: int, image: EncodedImage, provenance: Provenance) -> Iterator[Group]:
+    """Yield the groups of one box, which have one tracking UID."""
+    localization = image.segmentation.localization
+    box, source = localization.boxes[index], image.source
+    # A box's score is the heat map's, which the first classifier gives.
+    probability = _probability(localization.scores[index], provenance.classifiers[:1])
+    common = {
+        "finding_type": LESION,
+        "finding_sites": _sites(source),
+        "qualitative_evaluations": [_normality(localization.classification.state)],
+    }
+    tracking = {"uid": image.tracking_uids[index], "identifier": tracking_id(index)}
+    yield Group(
+        tracking_identifier=sr.TrackingIdentifier(**tracking),
+        referenced_region=_polyline(source, box.left, box.top, box.right, box.bottom),
+        geometric_purpose=BOUNDED_BY,
+        measurements=[probability],
+        **common,
+    )
+    segment = image.segment_numbers[index]
+    if image.seg is not None and segment is not None:
+        mask = image.segmentation.masks[index]
+        yield Group(
+            tracking_identifier=sr.TrackingIdentifier(**tracking),
+            referenced_segment=_segment_reference(source, image.seg, segment),
+            measurements=[probability, _area(mask, source.imager_pixel_spacing_mm, provenance.segmenter)],
+            **common,
+        )
+
+
+def excluded_group(number: int, source: SourceImage, image: ExcludedImage, provenance: Provenance) -> Group:
+    """Return the group of an image that was not analysed: its normality is undetermined, its reason is coded."""
+    return Group(
+        tracking_identifier=sr.TrackingIdentifier(
+            uid=provenance.uid("image", source.sop_instance_uid), identifier=f"image-{number}-not-analysed"
+        ),
+        finding_type=RADIOGRAPH,
+        referenced_region=_polyline(source, 0, 0, source.header.Columns, source.header.Rows),
+        finding_sites=_sites(source),
+        qualitative_evaluations=[
+            _normality("doubt"),
+            sr.QualitativeEvaluation(name=NOT_ANALYSED[image.state], value=REASONS[image.reason]),
+        ],
+    )
+
+
+def _polyline(source: SourceImage, left: int, top: int, right: int, bottom: int) -> sr.ImageRegion:
+    """Return a closed rectangle in image coordinates: (column, row), pixel edges (PS3.3 C.18.6)."""
+    points: NDArray[np.float64] = np.array(
+        [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], float
+    )
+    reference = sr.SourceImageForRegion(source.header.SOPClassUID, source.sop_instance_uid)
+    return sr.ImageRegion(sr.GraphicTypeValues.POLYLINE, points, reference)
+
+
+def _segment_reference(source: SourceImage, seg: Dataset, number: int) -> sr.ReferencedSegmentationFrame:
+    """Return the reference to one segment; its frame has the same number, as a SEG here has one frame per segment."""
+    reference = sr.ReferencedSegmentationFrame(
+        seg.SOPClassUID,
+        seg.SOPInstanceUID,
+        frame_number=number,
+        segment_number=number,
+        source_image=sr.SourceImageForSegmentation(source.header.SOPClassUID, source.sop_instance_uid),
+    )
+    del reference[0].ReferencedSOPSequence[0].ReferencedSegmentNumber  # frame or segment, not both (PS3.3 table 10-3)
+    return reference
+
+
+def _illustration(picture: Dataset) -> sr.ImageContentItem:
+    """Return the reference to the picture that shows the findings (TID 1410 row 9)."""
+    return sr.ImageContentItem(
+        name=codes.DCM.IllustrationOfROI,
+        referenced_sop_class_uid=picture.SOPClassUID,
+        referenced_sop_instance_uid=picture.SOPInstanceUID,
+        relationship_type=sr.RelationshipTypeValues.CONTAINS,
+    )
+
+
+def _sites(source: SourceImage) -> Sequence[sr.FindingSite] | None:
+    region = BODY_PARTS.get(source.body_part or "")
+    return None if region is None else [sr.FindingSite(region, laterality=LATERALITIES.get(source.laterality or ""))]
+
+
+def _normality(state: str) -> sr.QualitativeEvaluation:
+    return sr.QualitativeEvaluation(name=NORMALITY_NAME, value=NORMALITY[state])
+
+
+def _probability(value: float, models: Sequence[Model]) -> sr.Measurement:
+    """Return a probability and the models that gave it."""
+    return sr.Measurement(
+        name=PROBABILITY_NAME, value=round(float(value), 6), unit=RATIO_UNIT, algorithm_id=_algorithm(models)
+    )
+
+
+def _area(mask: NDArray[np.bool_], spacing_mm: tuple[float, float] | None, segmenter: Model) -> sr.Measurement:
+    """Return the area of an outline and the model that drew it.
+
+    Parameters
+    ----------
+    mask
+        (rows, columns).
+    spacing_mm
+        (row, column) in the plane of the detector; None: the area is counted in pixels.
+    segmenter
+        The model.
+    """
+    area = float(np.count_nonzero(mask))
+    if spacing_mm is None:
+        return sr.Measurement(name=AREA, value=area, unit=PIXELS, algorithm_id=_algorithm([segmenter]))
+    area = round(area * spacing_mm[0] * spacing_mm[1], 3)
+    measurement = sr.Measurement(name=AREA, value=area, unit=SQUARE_MILLIMETRE, algorithm_id=_algorithm([segmenter]))
+    measurement[0].ContentSequence.append(
+        sr.TextContentItem(
+            name=codes.DCM.EquivalentMeaningOfConceptName,  # TID 300 row 16
+            value="Area in the plane of the detector, not corrected for magnification",
+            relationship_type=sr.RelationshipTypeValues.HAS_CONCEPT_MOD,
+        )
+    )
+    return measurement
+
+
+def _algorithm(models: Sequence[Model]) -> sr.AlgorithmIdentification:
+    """Return the identification of a model (TID 4019); of several, whose mean a value is, each line names its own."""
+    parameters = [
+        f"{model.name} {name}={text}" if len(models) > 1 else f"{name}={text}"
+        for model in models
+        for name, text in (("model_sha256", model.sha256), *model.parameters)
+    ]
+    names = ", ".join(model.name for model in models)
+    return sr.AlgorithmIdentification(
+        name=names if len(models) == 1 else f"mean of {names}",
+        version=", ".join(model.version for model in models),
+        family=ARTIFICIAL_INTELLIGENCE,
+        parameters=[*parameters, RESEARCH_USE_ONLY],
+    )

@@ -1,0 +1,139 @@
+"""What the report says of the whole study: a text to read first, and the same in codes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from highdicom import sr
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from operators.codes import (
+    BODY_PARTS,
+    LATERALITIES,
+    NORMALITY,
+    NORMALITY_NAME,
+    NOT_ANALYSED,
+    QUALITATIVE_EVALUATIONS,
+    REASONS,
+)
+from operators.dicom_source import is_referable
+from operators.provenance import RESEARCH_USE_ONLY
+from operators.records import EncodedImage, ExcludedImage, SourceImage
+from operators.sr_references import is_duplicate
+from operators.study import Study, StudyOutcome
+
+_NONE_ANALYSED: Code = codes.DCM.NoAlgorithmsSucceededWithoutFindings
+# Whether all images were analysed, and whether one is not normal -> status of the analysis (CID 6047).
+_STATUS: Mapping[tuple[bool, bool], Code] = {
+    (True, False): codes.DCM.AllAlgorithmsSucceededWithoutFindings,
+    (True, True): codes.DCM.AllAlgorithmsSucceededWithFindings,
+    (False, False): codes.DCM.NotAllAlgorithmsSucceededWithoutFindings,
+    (False, True): codes.DCM.NotAllAlgorithmsSucceededWithFindings,
+}
+
+
+def summary(study: Study[EncodedImage], outcome: StudyOutcome) -> sr.TextContentItem:
+    """Return the study in words: what came out, then one line per image, also of those that were not analysed.
+
+    It is one item, before all others, so that no viewer tears it apart; TID 1500 may be extended by it.
+    """
+    lines = [
+        f"{RESEARCH_USE_ONLY}. Automatic result, not reviewed by a physician.",
+        _result(outcome),
+        _counts(study),
+        *(_line(number, image) for number, image in enumerate(study.images, start=1)),
+    ]
+    return sr.TextContentItem(codes.DCM.Summary, "\r\n".join(lines), sr.RelationshipTypeValues.CONTAINS)
+
+
+def evaluations(
+    study: Study[EncodedImage], outcome: StudyOutcome, unshown: Sequence[ExcludedImage]
+) -> sr.ContainerContentItem:
+    """Return the study in codes: its normality, the status of the analysis (CID 6047), and reasons.
+
+    Parameters
+    ----------
+    study, outcome
+        The study and what it came to.
+    unshown
+        The images that were not analysed and have no group which could hold the reason.
+    """
+    items = [
+        (NORMALITY_NAME, NORMALITY.get(outcome.state, NORMALITY["doubt"])),
+        (codes.DCM.SummaryOfDetections, _status(study, outcome)),
+        *((NOT_ANALYSED[image.state], REASONS[image.reason]) for image in unshown),
+    ]
+    container = sr.ContainerContentItem(
+        name=QUALITATIVE_EVALUATIONS, relationship_type=sr.RelationshipTypeValues.CONTAINS
+    )
+    container.ContentSequence = sr.ContentSequence(
+        sr.CodeContentItem(name, value, sr.RelationshipTypeValues.CONTAINS) for name, value in items
+    )
+    return container
+
+
+def _status(study: Study[EncodedImage], outcome: StudyOutcome) -> Code:
+    """Return the status of the analysis; doubt counts as a finding, as "without findings" would reassure."""
+    if not study.included:
+        return _NONE_ANALYSED
+    complete = all(is_duplicate(image) for image in study.excluded)
+    states = {image.segmentation.localization.classification.state for image in study.included}
+    return _STATUS[complete, states | {outcome.state} != {"normal"}]
+
+
+def _result(outcome: StudyOutcome) -> str:
+    if outcome.probability is None:
+        return f"Study: not analysed ({outcome.state})."
+    state = _in_words(outcome.state)
+    return f"Study: {state}; mean probability of an abnormality over the analysed images {outcome.probability:.3f}."
+
+
+def _counts(study: Study[EncodedImage]) -> str:
+    states = Counter(image.segmentation.localization.classification.state for image in study.included)
+    states.update(image.state for image in study.excluded)
+    return (
+        f"Images: {len(study.included)} analysed ({states['abnormal']} abnormal, {states['doubt']} in doubt, "
+        f"{states['normal']} normal), {states['declined']} declined, {states['failed']} failed."
+    )
+
+
+def _line(number: int, image: EncodedImage | ExcludedImage) -> str:
+    """Return one image in words."""
+    if isinstance(image, ExcludedImage):
+        reason = REASONS[image.reason].meaning
+        source = image.source
+        name = f"Image {number} ({source.sop_instance_uid})" if isinstance(source, SourceImage) else f"File {number}"
+        return f"{name} was not analysed: {image.state}, {reason[0].lower()}{reason[1:]}."
+    localization = image.segmentation.localization
+    marked = f"{len(localization.boxes)} finding{'' if len(localization.boxes) == 1 else 's'} marked"
+    found = (
+        f"Image {number}{_view(image.source)}: {_in_words(localization.classification.state)}, "
+        f"probability {localization.classification.probability:.3f}, {marked}."
+    )
+    return " ".join((found, *_remarks(image)))
+
+
+def _in_words(state: str) -> str:
+    return "in doubt" if state == "doubt" else state
+
+
+def _view(source: SourceImage) -> str:
+    """Return what is shown, as far as the header names it."""
+    coded = (BODY_PARTS.get(source.body_part or ""), LATERALITIES.get(source.laterality or ""))
+    words = [code.meaning.lower() for code in coded if code is not None] + [source.view_position or ""]
+    text = ", ".join(word for word in words if word)
+    return f" ({text})" if text else ""
+
+
+def _remarks(image: EncodedImage) -> Iterator[str]:
+    """Yield what a reader has to know of an image that was analysed."""
+    classification = image.segmentation.localization.classification
+    if classification.disputed:
+        said = ", ".join(f"{opinion.bundle} {opinion.state}" for opinion in classification.opinions)
+        yield f"The classifiers disagree ({said})."
+    if image.source.body_part is None:
+        yield "The header names no body part; it may be out of scope."
+    if not is_referable(image.source.header):
+        yield "A UID of the header is invalid, so no object refers to it."

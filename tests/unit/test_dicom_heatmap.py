@@ -1,0 +1,81 @@
+"""The heat map: its values come back, and it says how it was made."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import highdicom as hd
+import numpy as np
+import pytest
+
+from operators.dicom_heatmap import encode_heatmap
+from operators.records import Localization
+from tests.phantoms import classification, radiograph, source_image
+from tests.segmentations import PROVENANCE, reread
+
+
+def localization(state: str = "abnormal", map_name: str = "CAM", heat: np.ndarray | None = None, **header):
+    if heat is None:
+        heat = np.random.default_rng(1).random((160, 128), np.float32)
+    record = classification(state=state, source=source_image(radiograph(**header)))
+    return Localization(record, heat, (), (), map_name)
+
+
+@pytest.mark.parametrize("kind", ["DX", "CR"])
+@pytest.mark.parametrize("state", ["doubt", "abnormal"])
+def test_values_come_back(kind, state):
+    source = localization(state, kind=kind)
+    seg = hd.seg.Segmentation.from_dataset(reread(encode_heatmap(source, PROVENANCE, True)))
+    assert (seg.SegmentationType, seg.SegmentationFractionalType) == ("FRACTIONAL", "PROBABILITY")
+    frame = seg.get_pixels_by_source_instance(
+        source_sop_instance_uids=[source.source.sop_instance_uid], ignore_spatial_locations=True
+    )
+    assert np.abs(frame[0, :, :, 0] - source.heatmap).max() <= 0.5 / 255 + 1e-6
+    assert seg.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+
+
+def test_values_beyond_the_range_are_cut():
+    heat = np.full((160, 128), 1.0000001, np.float32)
+    heat[0, 0] = -1e-7
+    seg = encode_heatmap(localization(heat=heat), PROVENANCE, True)
+    assert set(seg.pixel_array.ravel()) == {0, 255}
+
+
+@pytest.mark.parametrize(
+    ("map_name", "code"),
+    [
+        ("CAM", "130402"),
+        ("CAM, mean of 4 views", "130402"),
+        ("Grad-CAM", "130403"),
+        ("Grad-CAM++ of 2 stages, fused", "130403"),
+        ("LayerCAM", "130404"),
+        ("", "130404"),
+    ],
+)
+def test_the_segment_names_map_and_classifier(map_name, code):
+    (segment,) = encode_heatmap(localization(map_name=map_name), PROVENANCE, True).SegmentSequence
+    assert segment.SegmentedPropertyTypeCodeSequence[0].CodeValue == code
+    assert map_name in segment.SegmentLabel
+    algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
+    assert algorithm.AlgorithmName == "msk_a"
+    assert "a" * 64 in algorithm.AlgorithmParameters
+    assert segment.AnatomicRegionSequence[0].CodeMeaning == "Wrist joint"
+
+
+def test_nothing_to_show_gives_no_heat_map():
+    assert encode_heatmap(localization("normal"), PROVENANCE, True) is None
+    assert encode_heatmap(localization(heat=np.zeros((160, 128), np.float32)), PROVENANCE, True) is None
+    assert encode_heatmap(localization(heat=np.full((160, 128), 0.001, np.float32)), PROVENANCE, True) is None
+
+
+def test_viewer_geometry_is_never_invented():
+    for header, wanted, expected in (({}, True, True), ({}, False, False), ({"ImagerPixelSpacing": None}, True, False)):
+        seg = encode_heatmap(localization(kind="CR", **header), PROVENANCE, wanted)
+        assert ("PixelMeasuresSequence" in seg.SharedFunctionalGroupsSequence[0]) == expected
+
+
+def test_a_second_run_writes_the_same_heat_map():
+    first, second = (encode_heatmap(localization(), PROVENANCE, True) for _ in range(2))
+    assert first == second
+    later = dataclasses.replace(PROVENANCE, now=PROVENANCE.now.replace(hour=13))
+    assert first.SOPInstanceUID == encode_heatmap(localization(), later, True).SOPInstanceUID
