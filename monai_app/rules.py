@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,6 +66,17 @@ def prompt_rule(settings: Settings) -> PromptRule:
     """Return how SAM is prompted."""
     chosen = settings.segmentation
     return PromptRule(zoom=chosen.zoom, prompt=chosen.prompt, votes=chosen.votes, masks=chosen.masks)
+
+
+def shaping(settings: Settings) -> str:
+    """Return a digest of the settings by which the same image could get another result: its objects get other UIDs.
+
+    Which optional objects are written is none of them.
+    """
+    outputs, report = settings.outputs, settings.report
+    shaped = (settings.classification, settings.localization, settings.segmentation)
+    text = repr((*shaped, outputs.viewer_geometry, report.patient_data))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _said(given: Mapping[str, Any]) -> dict[str, Any]:

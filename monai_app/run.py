@@ -16,7 +16,7 @@ from tqdm import tqdm
 from monai_app import __version__
 from monai_app.app import OsteoMapApp, Stages
 from monai_app.result import RunResult
-from monai_app.rules import map_rule
+from monai_app.rules import map_rule, shaping
 from monai_app.settings import Settings, SettingsError, embedded_models, read_settings
 from operators.bundle import load_classifier, load_segmenter
 from operators.classification import image_points, study_points
@@ -82,7 +82,7 @@ def _output_folder(output: Path, source: Path) -> Path:
 
 def _analyse(source: Path, output: Path, settings: Settings, classifiers: tuple[Bundle, ...], segmenter: Bundle) -> int:
     started = time.perf_counter()
-    provenance = _provenance(classifiers, segmenter)
+    provenance = _provenance(classifiers, segmenter, shaping(settings))
     said_once = dict.fromkeys(limit for bundle in (*classifiers, segmenter) for limit in bundle.metadata["limits"])
     points = study_points(*classifiers), image_points(*classifiers)
     page = Page(provenance, *points, tuple(said_once), settings.report.patient_data)
@@ -172,12 +172,13 @@ def _header_reader(decoder: Decoder) -> HeaderReader:
     return read
 
 
-def _provenance(classifiers: tuple[Bundle, ...], segmenter: Bundle) -> Provenance:
+def _provenance(classifiers: tuple[Bundle, ...], segmenter: Bundle, settings: str) -> Provenance:
     return Provenance(
         version=__version__,
         classifiers=tuple(_classifier(bundle) for bundle in classifiers),
         segmenter=Model(segmenter.name, segmenter.version, segmenter.sha256),
         now=datetime.now(UTC).astimezone().replace(microsecond=0),  # DICOM times without a zone are local ones
+        settings=settings,
     )
 
 

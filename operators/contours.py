@@ -37,8 +37,8 @@ def contours(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
 
 
 def drawn_contours(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
-    """Return the contours of a mask, the longest first, as many as can be drawn and thinned out where they are huge."""
-    polygons = sorted(contours(mask), key=len, reverse=True)
+    """Return the contours of a mask, the largest first, as many as can be drawn and thinned out where they are huge."""
+    polygons = sorted(contours(mask), key=lambda polygon: float(np.ptp(polygon, axis=0).sum()), reverse=True)
     thinned = [polygon[:: 1 + len(polygon) // LONGEST_POLYGON] for polygon in polygons]
     return thinned[: int(np.searchsorted(np.cumsum([len(polygon) for polygon in thinned]), MOST_POINTS))]
 

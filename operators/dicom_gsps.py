@@ -15,6 +15,7 @@ from operators.geometry import PixelBox
 from operators.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance, tracking_id
 from operators.records import Localization, Segmentation
 from operators.series import add_body_part, describe_state, identify
+from operators.source_luts import in_sixteen_bits
 
 # The grey-scale pipeline of the source (PS3.3 C.11.1, C.11.2): a state without it shows the image without its window.
 _MODALITY_LUT = ("ModalityLUTSequence", "RescaleIntercept", "RescaleSlope", "RescaleType")
@@ -25,7 +26,7 @@ _COLOURS = {"BOXES": (86, 180, 233), "OUTLINES": (255, 255, 255), "TEXT": (86, 1
 def encode_gsps(
     segmentation: Segmentation, number: int, tracking_uids: Sequence[str], provenance: Provenance
 ) -> Dataset:
-    """Build the presentation state of an image; it shows the image as its own header does.
+    """Build the presentation state of an image; it shows the grey values as the image's own header does.
 
     Parameters
     ----------
@@ -52,6 +53,7 @@ def encode_gsps(
     )
     add_body_part(state, source)
     _add_grey_scale(state, source.header)
+    _add_pixel_shape(state, source.imager_pixel_spacing_mm)
     provenance.stamp(state)
     state.PresentationCreationDate = provenance.now.strftime("%Y%m%d")
     state.PresentationCreationTime = provenance.now.strftime("%H%M%S")
@@ -67,17 +69,27 @@ def _without_grey_scale(header: Dataset) -> Dataset:
     return plain
 
 
+def _add_pixel_shape(state: Dataset, spacing_mm: tuple[float, float] | None) -> None:
+    """Say how pixels that are not square are to be displayed (PS3.3 C.10.4); highdicom calls all of them square."""
+    if spacing_mm is None or spacing_mm[0] == spacing_mm[1]:
+        return
+    for area in state.DisplayedAreaSelectionSequence:
+        del area.PresentationPixelAspectRatio
+        area.PresentationPixelSpacing = list(spacing_mm)
+
+
 def _add_grey_scale(state: Dataset, header: Dataset) -> None:
     """Copy Modality LUT and VOI LUT of the source, a table before a window, as ``radiographs`` applies them."""
+    has_voi = bool(header.get("VOILUTSequence")) or header.get("WindowCenter") is not None
     if header.get("ModalityLUTSequence"):
-        state.ModalityLUTSequence = header.ModalityLUTSequence
+        state.ModalityLUTSequence = [in_sixteen_bits(header.ModalityLUTSequence[0], stretched=not has_voi)]
     elif header.get("RescaleSlope") is not None or header.get("RescaleIntercept") is not None:
         slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
         state.RescaleSlope, state.RescaleIntercept = 1 if slope is None else slope, intercept or 0
         state.RescaleType = header.get("RescaleType") or "US"  # unspecified
     voi = Dataset()
     if header.get("VOILUTSequence"):
-        voi.VOILUTSequence = header.VOILUTSequence[:1]
+        voi.VOILUTSequence = [in_sixteen_bits(header.VOILUTSequence[0], stretched=True)]
     elif header.get("WindowCenter") is not None and header.get("WindowWidth") is not None:
         voi.WindowCenter, voi.WindowWidth = _first(header.WindowCenter), _first(header.WindowWidth)
         if header.get("VOILUTFunction"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from operators.dicom_source import is_referable
 from operators.errors import EncodingError
 from operators.provenance import Provenance
 from operators.records import EncodedImage, Segmentation
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def encode_image(segmentation: Segmentation, number: int, rule: ObjectRule, prov
     Raises
     ------
     EncodingError
-        If an object cannot be built.
+        If the SEG cannot be built; another object that cannot be is left out.
     """
     source = segmentation.source.sop_instance_uid
     tracking = tuple(provenance.uid("tracking", source, str(index)) for index in range(len(segmentation.masks)))
@@ -58,7 +61,11 @@ def encode_image(segmentation: Segmentation, number: int, rule: ObjectRule, prov
                 ds = build()
             except Exception as error:
                 # highdicom and pydicom raise a dozen kinds
-                raise EncodingError(f"the {kind} object cannot be built ({type(error).__name__})") from error
+                problem = f"the {kind} object cannot be built ({type(error).__name__})"
+                if kind == "seg":
+                    raise EncodingError(problem) from error
+                logger.error("%s: %s; the other results are written", source, problem)  # noqa: TRY400 - may quote
+                continue
             if ds is not None:
                 objects[kind] = ds
     return EncodedImage(segmentation, objects, tracking, numbers)

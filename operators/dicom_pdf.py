@@ -7,9 +7,9 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
-from operators.dicom_source import is_referable
 from operators.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance, equipment
 from operators.records import EncodedImage, SourceImage
+from operators.sr_references import referred_images
 from operators.study import Study
 
 SERIES_NUMBER = 9006
@@ -30,9 +30,10 @@ def encode_pdf(
     provenance
         Who makes it.
     patient_data
-        Whether the document names the patient and the date of the study (Burned In Annotation, PS3.3 C.24.2.1).
+        Whether the document names the patient and the date of the study (Burned In Annotation, PS3.3 C.24.2.1), as a
+        picture in it may too.
     """
-    sources = _referred(study)
+    sources = referred_images(study)
     if not sources:
         return None
     header = sources[0].header
@@ -40,7 +41,7 @@ def encode_pdf(
         study_instance_uid=str(header.StudyInstanceUID),
         series_instance_uid=provenance.uid("pdf series", str(study.study_instance_uid)),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=provenance.uid("pdf", *sorted(source.sop_instance_uid for source in sources)),
+        sop_instance_uid=provenance.uid("pdf", *(source.sop_instance_uid for source in sources)),
         sop_class_uid=EncapsulatedPDFStorage,
         instance_number=1,
         modality="DOC",
@@ -52,7 +53,8 @@ def encode_pdf(
     ds.copy_patient_and_study_information(header)
     ds.ConversionType = "SYN"  # synthesised: SC Equipment, PS3.3 C.8.6.1
     ds.AcquisitionDateTime = None  # type 2: the source images have their own
-    ds.BurnedInAnnotation = "YES" if patient_data else "NO"
+    shown = any(source.header.get("BurnedInAnnotation") == "YES" for source in sources)
+    ds.BurnedInAnnotation = "YES" if patient_data or shown else "NO"
     ds.ConceptNameCodeSequence = [_code(TITLE)]
     ds.DocumentTitle = f"{APPLICATION} report, {RESEARCH_USE_ONLY}"
     ds.VerificationFlag = "UNVERIFIED"
@@ -63,15 +65,6 @@ def encode_pdf(
     ds.ContributingEquipmentSequence = provenance.contributing_equipment()
     provenance.stamp(ds)
     return ds
-
-
-def _referred(study: Study[EncodedImage]) -> list[SourceImage]:
-    """Return the images that the document is about and an object can refer to, each instance once."""
-    found: dict[str, SourceImage] = {}
-    for image in study.images:
-        if isinstance(image.source, SourceImage) and is_referable(image.source.header):
-            found.setdefault(image.source.sop_instance_uid, image.source)
-    return list(found.values())
 
 
 def _reference(source: SourceImage) -> Dataset:

@@ -58,8 +58,10 @@ def _objects(study: Study[EncodedImage], outcome: StudyOutcome, page: Page, pdf:
 
 
 def _document(study: Study[EncodedImage], outcome: StudyOutcome, page: Page) -> Dataset | None:
+    """Return the report as a document; a layout that fails costs the document only."""
     try:
         return encode_pdf(render_pdf(study, outcome, page), study, page.provenance, page.patient_data)
-    except Exception as error:
-        # a layout that does not come to an end, a glyph that a font lacks: reportlab raises what it likes
-        raise EncodingError(f"the pdf object cannot be built ({type(error).__name__})") from error
+    except Exception as error:  # noqa: BLE001 - reportlab raises what it likes, and may quote
+        kind = type(error).__name__
+        logger.error("study %s: the pdf object cannot be built (%s)", study.study_instance_uid, kind)  # noqa: TRY400
+        return None

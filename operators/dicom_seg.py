@@ -93,11 +93,12 @@ def _describe(
 ) -> list[hd.seg.SegmentDescription]:
     """Return the segment of every mask that is not empty."""
     region = BODY_PARTS.get(segmentation.source.body_part or "")
+    in_doubt = " (in doubt)" if segmentation.localization.classification.state == "doubt" else ""
     outlined = [index for index, mask in enumerate(segmentation.masks) if mask.any()]
     return [
         hd.seg.SegmentDescription(
             segment_number=number,
-            segment_label=f"Abnormality {index + 1}",
+            segment_label=f"Abnormality {index + 1}{in_doubt}",
             segmented_property_category=MORPHOLOGICALLY_ALTERED_STRUCTURE,
             segmented_property_type=LESION,
             algorithm_type="AUTOMATIC",

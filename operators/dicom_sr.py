@@ -5,7 +5,7 @@ It is the root of a study's results: its evidence lists every source image and e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from highdicom import sr
@@ -72,7 +72,7 @@ def _build(
         series_instance_uid=provenance.uid("sr series", str(study.study_instance_uid)),
         series_number=SERIES_NUMBER,
         sop_instance_uid=provenance.uid(
-            "sr", str(study.study_instance_uid), *sorted(str(ds.SOPInstanceUID) for ds in evidence)
+            "sr", str(study.study_instance_uid), *(str(ds.SOPInstanceUID) for ds in evidence), *_told(study)
         ),
         instance_number=1,
         is_complete=True,
@@ -117,6 +117,15 @@ def _content(
     items.append(measurements)
     items.append(evaluations(study, outcome, unshown))
     return content
+
+
+def _told(study: Study[EncodedImage]) -> Iterator[str]:
+    """Yield what the report tells of each file beyond the objects that it refers to."""
+    for image in study.images:
+        if isinstance(image, ExcludedImage):
+            yield f"{image.state} {image.reason}"
+        else:
+            yield f"{image.source.sop_instance_uid} {image.segmentation.localization.classification.state}"
 
 
 def _observation_context(provenance: Provenance) -> sr.ObservationContext:

@@ -148,6 +148,8 @@ def _remark(classification: Classification) -> str | None:
         remarks.append(f"the classifiers disagree ({said})")
     if source.body_part is None:
         remarks.append("the header names no body part; it may be out of scope")
+    if source.header.get("BurnedInAnnotation") == "YES":
+        remarks.append("patient data are part of the picture, says its header; shown only where app.yaml allows them")
     if not is_referable(source.header):
         remarks.append("a UID of the header is invalid, so no DICOM object can refer to the image; see the report")
     return "; ".join(remarks) or None

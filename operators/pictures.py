@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from operators.contours import contours
+from operators.contours import drawn_contours
 from operators.geometry import PixelBox
 from operators.records import Segmentation
 
@@ -59,7 +59,7 @@ def draw(segmentation: Segmentation) -> Picture:
         encode(grey_picture(pixels), "JPEG", quality=85),
         encode(heat_picture(localization.heatmap), "WEBP", quality=50, alpha_quality=80, method=4),
         tuple(mark(number, box, columns, rows) for number, box in enumerate(localization.boxes, start=1)),
-        tuple(tuple(contours(mask)) for mask in segmentation.masks),
+        tuple(tuple(drawn_contours(mask)) for mask in segmentation.masks),
         localization.map_name,
     )
 

@@ -38,12 +38,15 @@ class Provenance:
         The models; of several classifiers, whose probabilities are averaged, the first gives the heat map.
     now
         When the run began; the only thing of a result that differs between two runs on the same input.
+    settings
+        A digest of the settings that shape results.
     """
 
     version: str
     classifiers: tuple[Model, ...]
     segmenter: Model
     now: datetime
+    settings: str = ""
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -52,7 +55,7 @@ class Provenance:
 
     @property
     def device_uid(self) -> str:
-        """UID of this software with these models; it changes when one of them does."""
+        """UID of this software with these models and settings; it changes when one of them does."""
         return self._hash("device")
 
     def uid(self, kind: str, *sources: str) -> str:
@@ -60,7 +63,8 @@ class Provenance:
         return self._hash(kind, *sources)
 
     def _hash(self, *parts: str) -> str:
-        text = "\n".join((*parts, self.version, *(model.sha256 for model in self.models)))
+        made_by = (f"{model.version} {model.sha256} {model.parameters}" for model in self.models)
+        text = "\n".join((*parts, self.version, self.settings, *made_by))
         digest = hashlib.sha256(text.encode()).digest()
         return f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"
 

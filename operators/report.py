@@ -17,7 +17,7 @@ from operators.outputs import ImageSummary, StudySummary, study_folder
 from operators.pictures import Picture, data_uri, draw, svg_path
 from operators.provenance import RESEARCH_USE_ONLY, Provenance
 from operators.records import ExcludedImage, OperatingPoints
-from operators.report_words import REASONS, STATES, WORST_FIRST, files_by_kind, opinions, patient_data, place
+from operators.report_words import REASONS, STATES, WORST_FIRST, burned_in, files_by_kind, opinions, patient_data, place
 from operators.study import ReportedStudy
 
 
@@ -84,7 +84,7 @@ def render_study(reported: ReportedStudy, summary: StudySummary, page: Page, pic
     anchor, shown, left = _anchor(summary), [], pictures
     for number, (image, said) in enumerate(zip(reported.study.images, summary.images, strict=True), start=1):
         picture = None
-        if not isinstance(image, ExcludedImage) and left > 0:
+        if not isinstance(image, ExcludedImage) and left > 0 and (page.patient_data or not burned_in(image.source)):
             picture, left = draw(image.segmentation), left - 1
         where = place(said.body_part, said.laterality, said.view_position)
         shown.append(_Shown(f"{anchor}-{number}", said, where, opinions(image), picture))

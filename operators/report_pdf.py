@@ -21,7 +21,7 @@ from operators.pictures import Picture, draw
 from operators.provenance import APPLICATION, RESEARCH_USE_ONLY
 from operators.records import EncodedImage, ExcludedImage
 from operators.report import Page
-from operators.report_words import REASONS, STATES, opinions, patient_data, place
+from operators.report_words import REASONS, STATES, burned_in, opinions, patient_data, place
 from operators.study import Study, StudyOutcome
 
 MOST_PICTURES = 40  # per document; the other images are listed
@@ -48,13 +48,16 @@ def render_pdf(study: Study[EncodedImage], outcome: StudyOutcome, page: Page) ->
     page
         What every page says of the run; patients are named only if it asks for it.
     """
-    pictures = [draw(image.segmentation) for image in study.included[:MOST_PICTURES]]
+    pictures = [
+        None if burned_in(image.source) and not page.patient_data else draw(image.segmentation)
+        for image in study.included[:MOST_PICTURES]
+    ]
     pages = _build(study, outcome, page, pictures, pages=0)[1]  # laid out once to number the pages "n of m"
     return _build(study, outcome, page, pictures, pages)[0]
 
 
 def _build(
-    study: Study[EncodedImage], outcome: StudyOutcome, page: Page, pictures: list[Picture], pages: int
+    study: Study[EncodedImage], outcome: StudyOutcome, page: Page, pictures: list[Picture | None], pages: int
 ) -> tuple[bytes, int]:
     """Return the document and the number of its pages."""
     buffer = io.BytesIO()
@@ -99,7 +102,7 @@ def _summary(study: Study[EncodedImage], outcome: StudyOutcome, page: Page) -> I
         yield _text(f"Study Instance UID {study.study_instance_uid}", SMALL)
 
 
-def _images(study: Study[EncodedImage], page: Page, pictures: list[Picture]) -> Iterable[Flowable]:
+def _images(study: Study[EncodedImage], page: Page, pictures: list[Picture | None]) -> Iterable[Flowable]:
     left = iter(pictures)
     for number, image in enumerate(study.images, start=1):
         said = summarise(image)

@@ -93,6 +93,11 @@ _PATIENT: Mapping[str, str] = {
 }
 
 
+def burned_in(source: SourceImage) -> bool:
+    """Say whether the header admits that patient data are part of the picture (Burned In Annotation)."""
+    return bool(source.header.get("BurnedInAnnotation") == "YES")
+
+
 def place(body_part: str | None, laterality: str | None = None, view_position: str | None = None) -> str:
     """Return which view of which body part an image shows, as far as its header says."""
     region, side = BODY_PARTS.get(body_part or ""), LATERALITIES.get(laterality or "")

@@ -52,7 +52,7 @@ def identify(kind: str, source: SourceImage, provenance: Provenance, number: int
         "series_instance_uid": provenance.uid(f"{kind} series", *of_series),
         "series_number": series_number,
         "series_description": f"OsteoMAP {word} (research use only)",
-        "sop_instance_uid": provenance.uid(kind, source.sop_instance_uid),
+        "sop_instance_uid": provenance.uid(kind, source.sop_instance_uid, *(() if number is None else (str(number),))),
         "instance_number": number or 1,
         "contributing_equipment": provenance.contributing_equipment(),
         **equipment(provenance),
@@ -68,4 +68,5 @@ def add_body_part(ds: Dataset, source: SourceImage) -> None:
 
 def describe_state(classification: Classification) -> tuple[str, str]:
     """Return state and probability of an image in words."""
-    return _STATES[classification.state], f"probability of abnormality {classification.probability:.2f}"
+    state = "doubt: the classifiers disagree" if classification.disputed else _STATES[classification.state]
+    return state, f"probability of abnormality {classification.probability:.2f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import MutableSequence, Sequence
 
+import numpy as np
 from pydicom.dataset import Dataset
 
 from operators.source_values import valid_values
@@ -40,6 +41,32 @@ def _lut(item: Dataset, header: Dataset, is_modality_lut: bool) -> Dataset:
     copy.add_new("LUTData", "OW", data)
     if is_modality_lut:  # type 1; US says that the unit is not specified
         copy.ModalityLUTType = (valid_values([item.get("ModalityLUTType", "")], "ModalityLUTType", True) or ["US"])[0]
+    return copy
+
+
+def in_sixteen_bits(item: Dataset, stretched: bool) -> Dataset:
+    """Return a well-formed look-up table with 8 or 16 bits per entry, which a presentation state demands.
+
+    Parameters
+    ----------
+    item
+        With 8 to 16 bits per entry; it is not changed.
+    stretched
+        Whether what comes out is displayed, from 0 to the most that the bits hold; else it keeps its values.
+
+    Notes
+    -----
+    PS3.3 C.11.1.1.1 and C.11.2.1.1: LUT Descriptor, third value.
+    """
+    entries, first, bits = item.LUTDescriptor
+    if bits in (8, 16):
+        return item
+    copy = Dataset()
+    copy.update(item)
+    copy.LUTDescriptor = [entries, first, 16]
+    if stretched:
+        values = np.frombuffer(item.LUTData, "<u2").astype(np.float64) * (65535 / (2**bits - 1))
+        copy.LUTData = np.round(np.clip(values, 0, 65535)).astype("<u2").tobytes()
     return copy
 
 

@@ -1,6 +1,7 @@
 """Whether a value of a source header can be written again (PS3.5 6.2), and its valid form where the two say the same.
 
-A value is kept, written differently without loss, or refused; it is never shortened and never guessed.
+A value is kept, written differently without loss, or refused; it is never shortened, but for a body part in free text.
+Undeclared bytes beyond ASCII are read as viewers of the source read them.
 """
 
 from __future__ import annotations

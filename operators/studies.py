@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from operators.errors import DeclinedReason, ImageError
+from operators.errors import DeclinedReason, FailedReason, ImageError
 from operators.radiographs import body_part, imager_pixel_spacing_mm, laterality
 from operators.records import ExcludedImage, HeaderReply, SourceFile, SourceImage
 from operators.study import Study
@@ -97,7 +97,25 @@ def index_files(files: Iterable[SourceFile], read_header: HeaderReader) -> Folde
 def read_studies(index: FolderIndex, read_header: HeaderReader) -> Iterator[Study[SourceImage]]:
     """Yield the studies of an index in the order of their first file, reading the headers of one study at a time."""
     for study_uid, entries in index.studies.items():
-        yield Study(study_uid, tuple(_read(entry, read_header) for entry in sorted(entries)))
+        images = tuple(_read(entry, read_header) for entry in sorted(entries))
+        yield Study(study_uid, images if study_uid is None else _of_one_patient(study_uid, images))
+
+
+def _of_one_patient(
+    study_uid: str, images: tuple[SourceImage | ExcludedImage, ...]
+) -> tuple[SourceImage | ExcludedImage, ...]:
+    """Return the images of a study; if they name different patients, none is analysed: no report could be right.
+
+    A missing Patient ID contradicts none.
+    """
+    sources = [image.source for image in images]
+    named = {str(source.header.get("PatientID") or "") for source in sources if isinstance(source, SourceImage)}
+    if len(named - {""}) <= 1:
+        return images
+    detail = "the files of this study name different patients; correct Patient ID or Study Instance UID at the source"
+    logger.error("study %s: failed, %s: %s", study_uid, FailedReason.HEADER_INVALID, detail)
+    files = (source.file if isinstance(source, SourceImage) else source for source in sources)
+    return tuple(ExcludedImage(file, "failed", str(FailedReason.HEADER_INVALID), detail) for file in files)
 
 
 def _read(entry: _Entry, read_header: HeaderReader) -> SourceImage | ExcludedImage:

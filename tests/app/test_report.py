@@ -268,3 +268,14 @@ def test_an_outline_encloses_its_mask():
         following = [*polygon[1:], polygon[0]]
         area += sum(a.real * b.imag - a.imag * b.real for a, b in zip(polygon, following, strict=True)) / 2
     assert abs(area) == mask.sum()
+
+
+@pytest.mark.parametrize(("patient_data", "pictures"), [(False, 0), (True, 1)])
+def test_a_picture_with_patient_data_in_it_is_shown_only_where_that_is_allowed(tmp_path, patient_data, pictures):
+    ds = radiograph(BurnedInAnnotation="YES")
+    image = EncodedImage(segmentation(source=source_image(ds)), {}, ("1",), (None,))
+    reported = ReportedStudy(Study("1", (image,)), StudyOutcome("abnormal", 0.9), {})
+    page = dataclasses.replace(PAGE, patient_data=patient_data)
+    section = render_study(reported, write_study(reported, tmp_path), page, 10)
+    assert section.count("data:image/jpeg") == pictures
+    assert "patient data are part of the picture" in section

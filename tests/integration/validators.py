@@ -74,13 +74,20 @@ def dcm2pnm(path: Path) -> Verdict:
 
 
 def dcmp2pgm(path: Path, source: Path) -> Verdict:
-    """Render an image through its presentation state; the program refuses one without a name, so it gets a copy."""
+    """Render an image through its presentation state.
+
+    The program refuses a state without a patient's name, which may be empty, and compressed pixels: it gets copies.
+    """
     with tempfile.TemporaryDirectory() as folder:
         state = dcmread(path)
         if not state.PatientName:
             state.PatientName = "NAME^NO"
             path = Path(folder) / path.name
             state.save_as(path)
+        meta = dcmread(source, stop_before_pixels=True, force=True).file_meta
+        if "TransferSyntaxUID" in meta and meta.TransferSyntaxUID.is_compressed:
+            _run("gdcmconv", "--raw", source, Path(folder) / source.name)
+            source = Path(folder) / source.name
         code, lines = _run("dcmp2pgm", "-p", path, source, Path(folder) / "a.pgm")
         return _verdict(lines, code)
 

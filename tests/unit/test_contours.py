@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
-from operators.contours import contours
+from operators.contours import MOST_POINTS, contours, drawn_contours
 
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
 
@@ -53,3 +53,12 @@ def test_a_square_has_four_corners_at_pixel_edges():
 @pytest.mark.parametrize("value", [False, True])
 def test_a_mask_of_one_value(value):
     assert len(contours(np.full((4, 6), value))) == value
+
+
+def test_what_is_drawn_of_a_cloud_of_specks_is_its_largest_part():
+    mask = np.zeros((600, 600), bool)
+    mask[::3, ::3] = True
+    mask[100:300, 100:300] = True
+    drawn = drawn_contours(mask)
+    assert np.ptp(drawn[0], axis=0).tolist() >= [200, 200]
+    assert sum(len(polygon) for polygon in drawn) <= MOST_POINTS

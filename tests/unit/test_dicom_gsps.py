@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from operators.contours import contours
 from operators.dicom_gsps import encode_gsps
 from operators.provenance import RESEARCH_USE_ONLY
+from operators.records import Opinion
 from tests.phantoms import radiograph
 from tests.segmentations import PROVENANCE, reread, segmentation
 
@@ -178,3 +179,34 @@ def test_the_header_is_left_as_it_is():
 def test_a_second_run_writes_the_same_state():
     first, second = (encode_gsps(segmentation(2), 1, TRACKING[:2], PROVENANCE) for _ in range(2))
     assert first == second
+
+
+def test_pixels_that_are_not_square_are_told():
+    (square,) = encode(segmentation()).DisplayedAreaSelectionSequence
+    assert list(square.PresentationPixelAspectRatio) == [1, 1]
+    (area,) = encode(segmentation(ds=radiograph(ImagerPixelSpacing=[0.1, 0.3]))).DisplayedAreaSelectionSequence
+    assert "PresentationPixelAspectRatio" not in area
+    assert list(area.PresentationPixelSpacing) == [0.1, 0.3]
+
+
+def test_a_disagreement_is_no_ordinary_doubt():
+    opinions = (Opinion("msk_a", 3.0, 0.95, "abnormal"), Opinion("msk_c", -3.0, 0.05, "normal"))
+    text = str(encode(segmentation(1, "doubt", opinions=opinions)))
+    assert "doubt: the classifiers disagree" in text
+
+
+def twelve_bits() -> Dataset:
+    item = lut(np.arange(4096))
+    item.LUTDescriptor = [4096, 0, 12]
+    return item
+
+
+def test_tables_of_other_bits_are_told_in_sixteen():
+    """A presentation state knows 8 and 16: what is displayed is stretched, what a window follows keeps its values."""
+    shown = with_header(segmentation(), VOILUTSequence=[twelve_bits()])
+    (table,) = encode(shown).SoftcopyVOILUTSequence[0].VOILUTSequence
+    assert list(table.LUTDescriptor) == [4096, 0, 16]
+    assert np.frombuffer(table.LUTData, "<u2")[[0, 4095]].tolist() == [0, 65535]
+    (table,) = encode(with_header(segmentation(), ModalityLUTSequence=[twelve_bits()])).ModalityLUTSequence
+    assert list(table.LUTDescriptor) == [4096, 0, 16]
+    assert np.frombuffer(table.LUTData, "<u2")[4095] == 4095  # the phantom has a window

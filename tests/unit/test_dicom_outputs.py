@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime
 
 import highdicom as hd
 import numpy as np
@@ -11,7 +12,10 @@ from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
+from monai_app.rules import shaping
+from monai_app.settings import read_settings
 from operators.decoding import _answer as answer
+from operators.dicom_objects import encode_image
 from operators.dicom_report import report_study
 from operators.dicom_source import check_identity
 from operators.errors import EncodingError, ImageError
@@ -19,6 +23,7 @@ from operators.provenance import RESEARCH_USE_ONLY, Model, Provenance
 from operators.radiographs import Scope, check_scope
 from operators.records import EncodedImage, Segmentation
 from operators.study import Study
+from tests.built_studies import EVERY_OBJECT
 from tests.phantoms import radiograph
 from tests.segmentations import PAGE, PROVENANCE, RULE, SEVERAL, encode, reread, segmentation
 
@@ -114,20 +119,77 @@ def test_another_model_gives_other_uids():
     assert PROVENANCE.device_uid != other.device_uid
 
 
-def test_uids_of_one_classifier_stay_and_each_further_one_counts():
-    """The UID was written by version 0.1.0, which knew one classifier."""
-    assert PROVENANCE.uid("seg", "1.2.3") == "2.25.108124228287053569633355509168013883172"
-    turned = Provenance("0.1.0", SEVERAL.classifiers[::-1], SEVERAL.segmenter, SEVERAL.now)
-    assert len({provenance.uid("seg", "1.2.3") for provenance in (PROVENANCE, SEVERAL, turned)}) == 3
+def test_uids_follow_what_shapes_the_content():
+    first, second = PROVENANCE.classifiers[0], PROVENANCE.segmenter
+    others = (
+        SEVERAL,
+        dataclasses.replace(PROVENANCE, classifiers=SEVERAL.classifiers[::-1]),
+        dataclasses.replace(PROVENANCE, classifiers=(dataclasses.replace(first, parameters=(("rule_in", "0.7"),)),)),
+        dataclasses.replace(PROVENANCE, segmenter=dataclasses.replace(second, version="3")),
+        dataclasses.replace(PROVENANCE, settings="others"),
+        dataclasses.replace(PROVENANCE, version="0.2.0"),
+        PROVENANCE,
+    )
+    for name in (lambda one: one.uid("seg", "1.2.3"), lambda one: one.device_uid):
+        assert len({name(other) for other in others}) == len(others)
+    assert dataclasses.replace(PROVENANCE, now=datetime(2027, 1, 1, tzinfo=UTC)).device_uid == PROVENANCE.device_uid
 
 
-def test_an_object_that_cannot_be_built_fails_its_image(monkeypatch):
+def test_settings_that_shape_results_are_told_from_those_that_do_not():
+    settings = read_settings()
+    outputs, sam = settings.outputs, settings.segmentation
+    more = dataclasses.replace(settings, outputs=dataclasses.replace(outputs, pdf=True, sc=False))
+    assert shaping(more) == shaping(settings)
+    for other in (
+        dataclasses.replace(settings, segmentation=dataclasses.replace(sam, votes=5)),
+        dataclasses.replace(settings, outputs=dataclasses.replace(outputs, viewer_geometry=False)),
+        dataclasses.replace(settings, report=dataclasses.replace(settings.report, patient_data=True)),
+    ):
+        assert shaping(other) != shaping(settings)
+
+
+def mapped() -> Segmentation:
+    """A segmentation whose heat map is not empty."""
+    whole = segmentation()
+    heatmap = np.full_like(whole.localization.heatmap, 0.5)
+    return dataclasses.replace(whole, localization=dataclasses.replace(whole.localization, heatmap=heatmap))
+
+
+def test_a_picture_that_names_its_number_has_another_uid_as_another_number():
+    first, second = (encode_image(mapped(), number, EVERY_OBJECT, PROVENANCE).objects for number in (1, 2))
+    same = {kind for kind in first if first[kind].SOPInstanceUID == second[kind].SOPInstanceUID}
+    assert same == {"seg", "heatmap", "labelmap"}
+
+
+def test_a_segment_of_an_image_in_doubt_says_so():
+    labels = [encode(segmentation(state=state)).seg.SegmentSequence[0].SegmentLabel for state in ("abnormal", "doubt")]
+    assert labels == ["Abnormality 1", "Abnormality 1 (in doubt)"]
+
+
+def test_a_seg_that_cannot_be_built_fails_its_image(monkeypatch):
     monkeypatch.setattr(
         "operators.dicom_seg.hd.seg.Segmentation", lambda **_: (_ for _ in ()).throw(ValueError("SMITH"))
     )
     with pytest.raises(EncodingError) as caught:
         encode(segmentation())
     assert "SMITH" not in caught.value.detail
+
+
+@pytest.mark.parametrize("kind", ["heatmap", "sc", "gsps", "labelmap"])
+def test_another_object_that_cannot_be_built_costs_itself_only(monkeypatch, caplog, kind):
+    monkeypatch.setattr(f"operators.dicom_objects.encode_{kind}", lambda *_: (_ for _ in ()).throw(ValueError("SMITH")))
+    made = encode_image(mapped(), 1, EVERY_OBJECT, PROVENANCE).objects
+    assert set(made) == {"seg", "heatmap", "sc", "gsps", "labelmap"} - {kind}
+    assert f"the {kind} object cannot be built (ValueError)" in caplog.text
+    assert "SMITH" not in caplog.text
+
+
+def test_a_document_that_cannot_be_laid_out_costs_itself_only(monkeypatch, caplog):
+    monkeypatch.setattr("operators.dicom_report.render_pdf", lambda *_: (_ for _ in ()).throw(ValueError("SMITH")))
+    reported = report_study(Study("1.2.3", (encode(segmentation()),)), PAGE, pdf=True)
+    assert set(reported.objects) == {"sr"}
+    assert reported.outcome.state == "abnormal"
+    assert "SMITH" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pydicom.dataelem import DataElement
 
 from operators.decoding import Decoder
 from operators.dicom_file import NotDicomError
-from operators.records import ExcludedImage
+from operators.records import ExcludedImage, SourceImage
 from operators.studies import index_files, list_files, read_studies
 from tests.phantoms import radiograph, save
 
@@ -108,3 +108,20 @@ def test_one_file_is_an_input_too(tmp_path):
     path = save(radiograph(), tmp_path / "1.dcm")
     assert [file.name for file in list_files(path)] == ["1.dcm"]
     assert list(list_files(tmp_path / "empty")) == []
+
+
+def test_a_study_that_names_different_patients_is_not_analysed(tmp_path, read_header, caplog):
+    for number, patient in enumerate(("ID-7", "ID-8"), start=1):
+        save(radiograph(str(number), study="a", PatientID=patient), tmp_path / f"{number}.dcm")
+    (study,) = read_studies(index_files(list_files(tmp_path), read_header), read_header)
+    assert [(image.state, image.reason) for image in study.images] == [("failed", "header_invalid")] * 2
+    assert not any(isinstance(image.source, SourceImage) for image in study.images)  # nothing refers to them
+    assert "different patients" in caplog.text
+    assert "ID-7" not in caplog.text
+
+
+def test_a_missing_patient_id_contradicts_none(tmp_path, read_header):
+    for number, patient in enumerate(("ID-7", "", None), start=1):
+        save(radiograph(str(number), study="a", PatientID=patient), tmp_path / f"{number}.dcm")
+    (study,) = read_studies(index_files(list_files(tmp_path), read_header), read_header)
+    assert len(study.included) == 3

@@ -107,6 +107,8 @@ def test_the_report_opens_and_its_box_is_drawn(viewer, tally):
 def test_the_secondary_capture_is_shown_as_it_is(viewer, tally):
     ds = viewer.archived.objects["sc"]
     viewer.open_series(ds.SeriesDescription, ds.SeriesDescription)
+    viewer.page.keyboard.press("c")  # puts the player for loops away
+    viewer.page.wait_for_timeout(1_000)
     picture = viewer.picture("secondary_capture")
     places = shown_at(viewer, picture, ds.pixel_array.mean(axis=-1))
     # The middle of the picture: the viewer writes into the corners and over the upper edge.
@@ -128,7 +130,7 @@ def test_the_heat_map_does_no_harm(viewer):
     viewer.page.locator("[data-cy^=study-browser-thumbnail]").filter(has_text="OsteoMAP heat map").first.dblclick()
     viewer.page.wait_for_timeout(5_000)
     viewer.picture("heat_map")
-    assert all("Fractional segmentations are not yet supported" in complaint for complaint in viewer.complaints)
+    assert [text for text in viewer.complaints if "Fractional segmentations are not yet supported" not in text] == []
     viewer.complaints.clear()
     viewer.open_series("OsteoMAP picture", "OsteoMAP picture")
     viewer.place(10, 10)
