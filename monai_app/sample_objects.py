@@ -70,7 +70,7 @@ _TWO_VALUES: Mapping[str, tuple[object, object]] = {
     "VOILUTFunction": ("LINEAR_EXACT", "SIGMOID"),
     "PresentationLUTShape": ("INVERSE", "IDENTITY"),
     "BurnedInAnnotation": ("YES", "NO"),
-    "LossyImageCompression": ("01", "01"),
+    "LossyImageCompression": ("01", "00"),
     "LossyImageCompressionRatio": (10, 20),
     "LossyImageCompressionMethod": ("ISO_10918_1", "ISO_15444_1"),
 }
@@ -190,7 +190,8 @@ def _image(header: Dataset, state: str, findings: int) -> Segmentation:
         middle = (box.top + box.height / 2, box.left + box.width / 2)
         masks.append(np.hypot((row - middle[0]) / box.height, (column - middle[1]) / box.width) < 0.45)
     scores = tuple(0.9 - index / 10 for index in range(findings))
-    localization = Localization(classification, pixels.copy(), boxes, scores, f"map of {rows} rows")
+    method = ("CAM", "Grad-CAM", "LayerCAM")[(rows + findings) % 3]  # each is a concept of its own
+    localization = Localization(classification, pixels.copy(), boxes, scores, f"{method} of {rows} rows")
     return Segmentation(localization, tuple(masks), scores)
 
 

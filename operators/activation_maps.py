@@ -136,13 +136,23 @@ def activation_map(classification: Classification, rule: MapRule = PLAIN) -> Arr
     """
     rule = _usable(classification, rule)
     views = _views(classification, rule)
-    linear = rule.method == "cam" and classification.feature_bias is not None
-    if linear and rule.stages == 1:
+    linear = _is_linear(classification, rule)
+    if is_absolute(classification, rule):
         return _probabilities(classification, views)
     maps = [_mean_of_views(classification, views, rule, stage) for stage in range(-rule.stages, 0)]
     if linear:
         maps[-1] = _relative(_probabilities(classification, views))
     return np.asarray(np.mean(maps, axis=0), np.float32)
+
+
+def is_absolute(classification: Classification, rule: MapRule = PLAIN) -> bool:
+    """Say whether the map is a probability per cell; else it is relative to its own maximum."""
+    used = _usable(classification, rule)
+    return _is_linear(classification, used) and used.stages == 1
+
+
+def _is_linear(classification: Classification, rule: MapRule) -> bool:
+    return rule.method == "cam" and classification.feature_bias is not None
 
 
 def map_name(classification: Classification, rule: MapRule = PLAIN) -> str:

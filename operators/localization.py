@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from operators.activation_maps import PLAIN, MapRule, activation_map, map_name
+from operators.activation_maps import PLAIN, MapRule, activation_map, is_absolute, map_name
 from operators.errors import BundleError
 from operators.geometry import PixelBox, intersection_over_union
 from operators.records import Bundle, Classification, Localization
@@ -109,7 +109,8 @@ def localize(classification: Classification, rule: BoxRule, maps: MapRule = PLAI
     heatmap = classification.geometry.map_to_original(cells, classification.feature_stride)
     found = [] if classification.state == "normal" else find_boxes(classification, cells, rule)
     boxes, scores = tuple(box for _, box in found), tuple(score for score, _ in found)
-    return Localization(classification, heatmap, boxes, scores, map_name(classification, maps))
+    named, relative = map_name(classification, maps), not is_absolute(classification, maps)
+    return Localization(classification, heatmap, boxes, scores, named, relative)
 
 
 def find_boxes(classification: Classification, cells: Array, rule: BoxRule) -> Found:

@@ -221,7 +221,8 @@ class Classification:
 class Localization:
     """Where the classifier saw it: ``heatmap`` (rows, columns) float32 [0, 1]; ``boxes`` and their ``scores`` [0, 1].
 
-    No box: nothing to outline. ``map_name`` says which map it is, as a fragment of a sentence.
+    No box: nothing to outline. ``map_name`` says which map it is, as a fragment of a sentence. The scores are peaks of
+    the map: probabilities, unless ``relative`` says that the map has no absolute scale.
     """
 
     classification: Classification
@@ -229,6 +230,7 @@ class Localization:
     boxes: tuple[PixelBox, ...]
     scores: tuple[float, ...]
     map_name: str = ""
+    relative: bool = False
 
     def __post_init__(self) -> None:
         _freeze(self.heatmap)

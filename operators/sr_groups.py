@@ -62,8 +62,8 @@ def _finding_groups(index: int, image: EncodedImage, provenance: Provenance) -> 
     """Yield the groups of one box, which have one tracking UID."""
     localization = image.segmentation.localization
     box, source = localization.boxes[index], image.source
-    # A box's score is the heat map's, which the first classifier gives.
-    probability = _probability(localization.scores[index], provenance.classifiers[:1])
+    # A box's score is the heat map's, which the first classifier gives; of a relative map it is no probability.
+    score = [] if localization.relative else [_probability(localization.scores[index], provenance.classifiers[:1])]
     common = {
         "finding_type": LESION,
         "finding_sites": _sites(source),
@@ -74,7 +74,7 @@ def _finding_groups(index: int, image: EncodedImage, provenance: Provenance) -> 
         tracking_identifier=sr.TrackingIdentifier(**tracking),
         referenced_region=_polyline(source, box.left, box.top, box.right, box.bottom),
         geometric_purpose=BOUNDED_BY,
-        measurements=[probability],
+        measurements=score or None,
         **common,
     )
     segment = image.segment_numbers[index]
@@ -83,7 +83,7 @@ def _finding_groups(index: int, image: EncodedImage, provenance: Provenance) -> 
         yield Group(
             tracking_identifier=sr.TrackingIdentifier(**tracking),
             referenced_segment=_segment_reference(source, image.seg, segment),
-            measurements=[probability, _area(mask, source.imager_pixel_spacing_mm, provenance.segmenter)],
+            measurements=[*score, _area(mask, source.imager_pixel_spacing_mm, provenance.segmenter)],
             **common,
         )
 

@@ -409,3 +409,12 @@ def test_a_report_that_cannot_be_built_fails_its_study(monkeypatch, caplog):
     assert [(image.state, image.reason) for image in reported.study.images] == [("failed", "encoding_error")]
     assert reported.outcome.state == "failed"
     assert "SMITH" not in caplog.text
+
+
+def test_the_peak_of_a_relative_map_is_no_probability():
+    whole = segmentation(1)
+    relative = dataclasses.replace(whole.localization, relative=True)
+    report = report_of(study_of(encode(dataclasses.replace(whole, localization=relative))))
+    image, box, outline = groups(report)
+    assert [len(values(group, "Probability")) for group in (image, box, outline)] == [1, 0, 0]
+    assert len(values(outline, "Area")) == 1

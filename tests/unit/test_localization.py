@@ -229,3 +229,9 @@ def test_a_map_without_scale_has_a_maximum_of_one():
     record = classification(feature_bias=None)
     assert activation_map(record).max() == pytest.approx(1)
     assert activation_map(record).min() == 0
+
+
+@pytest.mark.parametrize(("bias", "method", "relative"), [(0.0, "cam", False), (None, "cam", True)])
+def test_scores_are_told_to_be_probabilities_only_where_they_are(bias, method, relative):
+    found = localize(classification(feature_bias=bias), BoxRule("components", 0.5, 0.0), MapRule(method=method))
+    assert found.relative is relative
