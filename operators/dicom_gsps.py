@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import MutableSequence, Sequence
-from typing import cast
+from typing import Any, cast
 
 import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.valuerep import format_number_as_ds
 
 from operators.contours import drawn_contours
 from operators.geometry import PixelBox
 from operators.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance, tracking_id
 from operators.records import Localization, Segmentation
 from operators.series import add_body_part, describe_state, identify
-from operators.source_luts import in_sixteen_bits
+from operators.source_luts import stretched_modality_lut, stretched_voi_lut
 
 # The grey-scale pipeline of the source (PS3.3 C.11.1, C.11.2): a state without it shows the image without its window.
 _MODALITY_LUT = ("ModalityLUTSequence", "RescaleIntercept", "RescaleSlope", "RescaleType")
@@ -80,24 +81,42 @@ def _add_pixel_shape(state: Dataset, spacing_mm: tuple[float, float] | None) -> 
 
 def _add_grey_scale(state: Dataset, header: Dataset) -> None:
     """Copy Modality LUT and VOI LUT of the source, a table before a window, as ``radiographs`` applies them."""
-    has_voi = bool(header.get("VOILUTSequence")) or header.get("WindowCenter") is not None
-    if header.get("ModalityLUTSequence"):
-        state.ModalityLUTSequence = [in_sixteen_bits(header.ModalityLUTSequence[0], stretched=not has_voi)]
-    elif header.get("RescaleSlope") is not None or header.get("RescaleIntercept") is not None:
-        slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
-        state.RescaleSlope, state.RescaleIntercept = 1 if slope is None else slope, intercept or 0
-        state.RescaleType = header.get("RescaleType") or "US"  # unspecified
-    voi = Dataset()
+    factor, voi = _add_modality_lut(state, header), Dataset()
     if header.get("VOILUTSequence"):
-        voi.VOILUTSequence = [in_sixteen_bits(header.VOILUTSequence[0], stretched=True)]
+        modality = state.ModalityLUTSequence[0] if factor != 1 else None
+        if modality is not None:  # tables that fit each other no longer: one for both
+            modality = header.ModalityLUTSequence[0]
+            del state.ModalityLUTSequence
+        voi.VOILUTSequence = [stretched_voi_lut(header.VOILUTSequence[0], modality)]
     elif header.get("WindowCenter") is not None and header.get("WindowWidth") is not None:
-        voi.WindowCenter, voi.WindowWidth = _first(header.WindowCenter), _first(header.WindowWidth)
+        linear = header.get("VOILUTFunction", "LINEAR") == "LINEAR"
+        window = (_first(header.WindowCenter), _first(header.WindowWidth))
+        voi.WindowCenter, voi.WindowWidth = window if factor == 1 else _stretched(window, factor, linear)
         if header.get("VOILUTFunction"):
             voi.VOILUTFunction = header.VOILUTFunction
     if len(voi):
         state.SoftcopyVOILUTSequence = [voi]
     if header.get("PhotometricInterpretation") == "MONOCHROME1":
         state.PresentationLUTShape = "INVERSE"
+
+
+def _add_modality_lut(state: Dataset, header: Dataset) -> float:
+    """Copy Modality LUT or rescale of the source; return by what its outputs were multiplied."""
+    factor = 1.0
+    if header.get("ModalityLUTSequence"):
+        item, factor = stretched_modality_lut(header.ModalityLUTSequence[0])
+        state.ModalityLUTSequence = [item]
+    elif header.get("RescaleSlope") is not None and header.get("RescaleIntercept") is not None:
+        state.RescaleSlope, state.RescaleIntercept = header.RescaleSlope, header.RescaleIntercept
+        state.RescaleType = header.get("RescaleType") or "US"  # unspecified
+    return factor
+
+
+def _stretched(window: tuple[Any, Any], factor: float, linear: bool) -> tuple[str, str]:
+    """Return a window for values that were multiplied; LINEAR counts from pixel centres (PS3.3 C.11.2.1.2.1)."""
+    shift = (0.5, 1.0) if linear else (0.0, 0.0)
+    centre, width = ((float(value) - off) * factor + off for value, off in zip(window, shift, strict=True))
+    return format_number_as_ds(centre), format_number_as_ds(width)
 
 
 def _first(value: object) -> object:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import MutableSequence, Sequence
+from copy import deepcopy
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from operators.source_values import valid_values
@@ -44,29 +46,46 @@ def _lut(item: Dataset, header: Dataset, is_modality_lut: bool) -> Dataset:
     return copy
 
 
-def in_sixteen_bits(item: Dataset, stretched: bool) -> Dataset:
-    """Return a well-formed look-up table with 8 or 16 bits per entry, which a presentation state demands.
-
-    Parameters
-    ----------
-    item
-        With 8 to 16 bits per entry; it is not changed.
-    stretched
-        Whether what comes out is displayed, from 0 to the most that the bits hold; else it keeps its values.
+def stretched_modality_lut(item: Dataset) -> tuple[Dataset, float]:
+    """Return a Modality LUT that fills 8 or 16 bits, as a presentation state demands, and the factor of its outputs.
 
     Notes
     -----
-    PS3.3 C.11.1.1.1 and C.11.2.1.1: LUT Descriptor, third value.
+    PS3.3 C.11.1.1.1: LUT Descriptor, third value. What follows the table has to be multiplied too.
     """
-    entries, first, bits = item.LUTDescriptor
-    if bits in (8, 16):
+    values, bits = _entries(item), int(item.LUTDescriptor[2])
+    most = int(values.max())
+    if most == 0 or (bits in (8, 16) and most.bit_length() == bits):
+        return item, 1.0
+    factor = 65535 / most
+    return _with_entries(item, item.LUTDescriptor[1], values * factor), factor
+
+
+def stretched_voi_lut(item: Dataset, modality: Dataset | None = None) -> Dataset:
+    """Return a VOI LUT with 8 or 16 bits per entry; with a Modality LUT, one table that does what both do in turn.
+
+    What comes out of it is displayed, from 0 to the most that the bits hold (PS3.3 C.11.2.1.1), and stays so.
+    """
+    values, first, bits = _entries(item), int(item.LUTDescriptor[1]), int(item.LUTDescriptor[2])
+    if modality is None and bits in (8, 16):
         return item
-    copy = Dataset()
-    copy.update(item)
-    copy.LUTDescriptor = [entries, first, 16]
-    if stretched:
-        values = np.frombuffer(item.LUTData, "<u2").astype(np.float64) * (65535 / (2**bits - 1))
-        copy.LUTData = np.round(np.clip(values, 0, 65535)).astype("<u2").tobytes()
+    if modality is not None:
+        values = values[np.clip(_entries(modality) - first, 0, len(values) - 1).astype(int)]
+        first = modality.LUTDescriptor[1]
+    return _with_entries(item, first, values * (65535 / (2**bits - 1)))
+
+
+def _entries(item: Dataset) -> NDArray[np.float64]:
+    """Return the entries of a well-formed table."""
+    count = item.LUTDescriptor[0] or 65536
+    packed = item.LUTDescriptor[2] == 8 and len(item.LUTData) < 2 * count
+    return np.frombuffer(item.LUTData, "u1" if packed else "<u2")[:count].astype(np.float64)
+
+
+def _with_entries(item: Dataset, first: int, values: NDArray[np.float64]) -> Dataset:
+    copy = deepcopy(item)  # elements are shared by any other copy
+    copy.add_new("LUTDescriptor", "SS" if first < 0 else "US", [len(values) % 65536, first, 16])
+    copy.LUTData = np.round(np.clip(values, 0, 65535)).astype("<u2").tobytes()
     return copy
 
 

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from operators.contours import contours
 from operators.dicom_gsps import encode_gsps
 from operators.provenance import RESEARCH_USE_ONLY
+from operators.radiographs import apply_window
 from operators.records import Opinion
 from tests.phantoms import radiograph
 from tests.segmentations import PROVENANCE, reread, segmentation
@@ -201,12 +202,41 @@ def twelve_bits() -> Dataset:
     return item
 
 
+def table_of(item: Dataset) -> np.ndarray:
+    return np.frombuffer(item.LUTData, "<u2").astype(float)
+
+
 def test_tables_of_other_bits_are_told_in_sixteen():
-    """A presentation state knows 8 and 16: what is displayed is stretched, what a window follows keeps its values."""
+    """A presentation state knows 8 and 16."""
     shown = with_header(segmentation(), VOILUTSequence=[twelve_bits()])
     (table,) = encode(shown).SoftcopyVOILUTSequence[0].VOILUTSequence
     assert list(table.LUTDescriptor) == [4096, 0, 16]
-    assert np.frombuffer(table.LUTData, "<u2")[[0, 4095]].tolist() == [0, 65535]
-    (table,) = encode(with_header(segmentation(), ModalityLUTSequence=[twelve_bits()])).ModalityLUTSequence
+    assert table_of(table)[[0, 4095]].tolist() == [0, 65535]
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT"])
+def test_a_window_is_stretched_with_its_modality_lut(function):
+    source = with_header(
+        segmentation(),
+        ModalityLUTSequence=[twelve_bits()],
+        WindowCenter=1000,
+        WindowWidth=500,
+        VOILUTFunction=function,
+    )
+    state = encode(source)
+    (table,), (voi,) = state.ModalityLUTSequence, state.SoftcopyVOILUTSequence
     assert list(table.LUTDescriptor) == [4096, 0, 16]
-    assert np.frombuffer(table.LUTData, "<u2")[4095] == 4095  # the phantom has a window
+    windows = ((np.arange(4096.0), 1000.0, 500.0), (table_of(table), float(voi.WindowCenter), float(voi.WindowWidth)))
+    before, after = (apply_window(values, centre, width, function) for values, centre, width in windows)
+    assert np.abs(before - after).max() < 1e-3
+
+
+def test_two_tables_become_one_where_one_was_stretched():
+    modality, voi = twelve_bits(), lut(np.arange(4096)[::-1] * 16)
+    modality.LUTData = (np.arange(4096) // 2).astype("<u2").tobytes()
+    state = encode(with_header(segmentation(), ModalityLUTSequence=[modality], VOILUTSequence=[voi]))
+    assert "ModalityLUTSequence" not in state
+    (table,) = state.SoftcopyVOILUTSequence[0].VOILUTSequence
+    assert np.array_equal(table_of(table), (np.arange(4096)[::-1] * 16)[np.arange(4096) // 2])
+    assert list(modality.LUTDescriptor) == [4096, 0, 12]  # the source's own is left as it is
+    assert table_of(modality).max() == 2047
