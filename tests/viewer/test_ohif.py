@@ -88,7 +88,7 @@ def test_the_segmentation_covers_the_pixels_of_its_mask(viewer, tally):
 
 
 def test_the_report_opens_and_its_box_is_drawn(viewer, tally):
-    viewer.open_series("OsteoMAP report", "Probability: 0.93")
+    viewer.open_series("OsteoMAP report", "Area: ")
     picture = viewer.picture("report")
     yellow = (picture[..., :2].min(axis=-1).astype(int) - picture[..., 2]) > 100
     rows, columns = np.flatnonzero(viewer.archived.mask.any(axis=1)), np.flatnonzero(viewer.archived.mask.any(axis=0))
