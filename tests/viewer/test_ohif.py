@@ -59,15 +59,18 @@ def overlap(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
 
 
 def test_the_study_opens_with_all_its_series(viewer):
-    picture = viewer.picture("study")
-    listed = viewer.page.locator("[data-cy^=study-browser-thumbnail]").all_inner_texts()
-    for kind, ds in viewer.archived.objects.items():
-        if kind != "source":
-            assert any(text.split("\n")[:2] == [MODALITIES[kind], ds.SeriesDescription] for text in listed), (
-                f"{kind}: {listed}"
-            )
-    everywhere = np.ones_like(viewer.archived.mask)
-    assert not (red(picture) & on_page(everywhere, shown_at(viewer, picture, viewer.archived.levels))).any()
+    def listed_and_shown() -> None:
+        picture = viewer.picture("study")
+        listed = viewer.page.locator("[data-cy^=study-browser-thumbnail]").all_inner_texts()
+        for kind, ds in viewer.archived.objects.items():
+            if kind != "source":
+                assert any(text.split("\n")[:2] == [MODALITIES[kind], ds.SeriesDescription] for text in listed), (
+                    f"{kind}: {listed}"
+                )
+        everywhere = np.ones_like(viewer.archived.mask)
+        assert not (red(picture) & on_page(everywhere, shown_at(viewer, picture, viewer.archived.levels))).any()
+
+    viewer.eventually(listed_and_shown)
     assert viewer.complaints == []
 
 
@@ -79,27 +82,38 @@ def test_the_segmentation_covers_the_pixels_of_its_mask(viewer, tally):
     viewer.picture("segmentation")
     viewer.page.set_viewport_size({"width": 1280, "height": 1400})  # two pixels of the page for one of the mask
     viewer.page.wait_for_timeout(2_000)
-    picture = viewer.picture("segmentation_large")
-    seen, expected = red(picture), on_page(viewer.archived.mask, shown_at(viewer, picture, viewer.archived.levels))
-    assert expected.sum() > 2_000
-    assert overlap(seen, expected) >= 0.95
+
+    def covered() -> None:
+        picture = viewer.picture("segmentation_large")
+        seen, expected = red(picture), on_page(viewer.archived.mask, shown_at(viewer, picture, viewer.archived.levels))
+        assert expected.sum() > 2_000
+        assert overlap(seen, expected) >= 0.95
+
+    viewer.eventually(covered)
     assert viewer.complaints == []
     tally.count(VIEWER, "seg")
 
 
 def test_the_report_opens_and_its_box_is_drawn(viewer, tally):
     viewer.open_series("OsteoMAP report", "Area: ")
-    picture = viewer.picture("report")
-    yellow = (picture[..., :2].min(axis=-1).astype(int) - picture[..., 2]) > 100
-    rows, columns = np.flatnonzero(viewer.archived.mask.any(axis=1)), np.flatnonzero(viewer.archived.mask.any(axis=0))
-    box = np.zeros_like(viewer.archived.mask)
-    box[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
-    shown = np.argwhere(on_page(box, shown_at(viewer, picture, viewer.archived.levels)))
-    (top, left), (bottom, right) = shown.min(axis=0), shown.max(axis=0)
-    for line in (yellow[top - 3 : top + 4, left:right], yellow[bottom - 3 : bottom + 4, left:right]):
-        assert line.any(axis=0).mean() > 0.4  # dashed
-    for line in (yellow[top:bottom, left - 3 : left + 4], yellow[top:bottom, right - 3 : right + 4]):
-        assert line.any(axis=1).mean() > 0.4
+
+    def drawn() -> None:
+        picture = viewer.picture("report")
+        yellow = (picture[..., :2].min(axis=-1).astype(int) - picture[..., 2]) > 100
+        rows, columns = (
+            np.flatnonzero(viewer.archived.mask.any(axis=1)),
+            np.flatnonzero(viewer.archived.mask.any(axis=0)),
+        )
+        box = np.zeros_like(viewer.archived.mask)
+        box[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+        shown = np.argwhere(on_page(box, shown_at(viewer, picture, viewer.archived.levels)))
+        (top, left), (bottom, right) = shown.min(axis=0), shown.max(axis=0)
+        for line in (yellow[top - 3 : top + 4, left:right], yellow[bottom - 3 : bottom + 4, left:right]):
+            assert line.any(axis=0).mean() > 0.4  # dashed
+        for line in (yellow[top:bottom, left - 3 : left + 4], yellow[top:bottom, right - 3 : right + 4]):
+            assert line.any(axis=1).mean() > 0.4
+
+    viewer.eventually(drawn)
     assert viewer.complaints == []
     tally.count(VIEWER, "sr")
 
@@ -109,18 +123,22 @@ def test_the_secondary_capture_is_shown_as_it_is(viewer, tally):
     viewer.open_series(ds.SeriesDescription, ds.SeriesDescription)
     viewer.page.keyboard.press("c")  # puts the player for loops away
     viewer.page.wait_for_timeout(1_000)
-    picture = viewer.picture("secondary_capture")
-    places = shown_at(viewer, picture, ds.pixel_array.mean(axis=-1))
-    # The middle of the picture: the viewer writes into the corners and over the upper edge.
-    middle = np.zeros((ds.Rows, ds.Columns), bool)
-    middle[ds.Rows // 4 : ds.Rows * 3 // 4, ds.Columns // 10 : ds.Columns * 9 // 10] = True
-    seen = picture[on_page(middle, places)].astype(int)
-    expected = np.stack(
-        [sample(channel, places)[on_page(middle, places)] for channel in ds.pixel_array.transpose(2, 0, 1)], -1
-    )
-    difference = np.abs(seen - expected)
-    assert difference.mean() < 4
-    assert np.ptp(seen, axis=-1).max() > 60  # in colour
+
+    def shown() -> None:
+        picture = viewer.picture("secondary_capture")
+        places = shown_at(viewer, picture, ds.pixel_array.mean(axis=-1))
+        # The middle of the picture: the viewer writes into the corners and over the upper edge.
+        middle = np.zeros((ds.Rows, ds.Columns), bool)
+        middle[ds.Rows // 4 : ds.Rows * 3 // 4, ds.Columns // 10 : ds.Columns * 9 // 10] = True
+        seen = picture[on_page(middle, places)].astype(int)
+        expected = np.stack(
+            [sample(channel, places)[on_page(middle, places)] for channel in ds.pixel_array.transpose(2, 0, 1)], -1
+        )
+        difference = np.abs(seen - expected)
+        assert difference.mean() < 4
+        assert np.ptp(seen, axis=-1).max() > 60  # in colour
+
+    viewer.eventually(shown)
     assert viewer.complaints == []
     tally.count(VIEWER, "sc")
 
