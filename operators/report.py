@@ -16,9 +16,14 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from operators.outputs import ImageSummary, StudySummary, study_folder
 from operators.pictures import Picture, data_uri, draw, svg_path
 from operators.provenance import RESEARCH_USE_ONLY, Provenance
-from operators.records import ExcludedImage, OperatingPoints
+from operators.records import EncodedImage, OperatingPoints
 from operators.report_words import REASONS, STATES, WORST_FIRST, burned_in, files_by_kind, opinions, patient_data, place
 from operators.study import ReportedStudy
+
+_HIDDEN = (
+    "Without pictures: patient data are part of this one, and report: patient_data in app.yaml does not allow them."
+)
+_LIMITED = "Without pictures: report: pictures in app.yaml limits how many images are shown."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +51,14 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """An image of a study's section; ``name`` is its id, ``picture`` None where none is shown."""
+    """An image of a study's section; ``name`` is its id, ``picture`` None where none is shown, and why."""
 
     name: str
     summary: ImageSummary
     place: str
     opinions: str
     picture: Picture | None
+    without_picture: str
 
 
 def _csp_source(text: str) -> str:
@@ -83,11 +89,13 @@ def render_study(reported: ReportedStudy, summary: StudySummary, page: Page, pic
     """Return the section of a study; at most ``pictures`` of its images are shown with pictures."""
     anchor, shown, left = _anchor(summary), [], pictures
     for number, (image, said) in enumerate(zip(reported.study.images, summary.images, strict=True), start=1):
-        picture = None
-        if not isinstance(image, ExcludedImage) and left > 0 and (page.patient_data or not burned_in(image.source)):
+        picture, without = None, _LIMITED
+        if isinstance(image, EncodedImage) and burned_in(image.source) and not page.patient_data:
+            without = _HIDDEN
+        elif isinstance(image, EncodedImage) and left > 0:
             picture, left = draw(image.segmentation), left - 1
         where = place(said.body_part, said.laterality, said.view_position)
-        shown.append(_Shown(f"{anchor}-{number}", said, where, opinions(image), picture))
+        shown.append(_Shown(f"{anchor}-{number}", said, where, opinions(image), picture, without))
     return _TEMPLATES.get_template("study.html").render(
         page=page,
         anchor=anchor,

@@ -279,3 +279,5 @@ def test_a_picture_with_patient_data_in_it_is_shown_only_where_that_is_allowed(t
     section = render_study(reported, write_study(reported, tmp_path), page, 10)
     assert section.count("data:image/jpeg") == pictures
     assert "patient data are part of the picture" in section
+    assert ("report: patient_data in app.yaml does not allow them" in section) is not patient_data
+    assert "limits how many images" not in section
