@@ -12,13 +12,11 @@ from typing import Any
 
 import yaml
 
-from operators.activation_maps import METHODS as MAPS
+from operators.activation_maps import MAP_METHODS
 from operators.codes import unknown_terms
 from operators.errors import OsteoMapError
-from operators.localization import CUTS
-from operators.localization import METHODS as BOX_METHODS
-from operators.prompts import JITTERS
-from operators.segmentation import MASKS, PROMPTS
+from operators.localization import BOX_METHODS, CUTS
+from operators.segmentation import MASKS, MOST_VOTES, PROMPTS
 
 CONFIG_VARIABLE = "HOLOSCAN_CONFIG_PATH"
 ROOT = Path(__file__).resolve().parent.parent
@@ -204,7 +202,7 @@ def _localization_problems(chosen: LocalizationSettings) -> dict[str, bool]:
     shares = {"threshold": chosen.threshold, "overlap": chosen.overlap}
     scales = (1.0,) if chosen.scales is None else chosen.scales
     return {
-        f"localization: map must be null or one of {', '.join(MAPS)}": chosen.map not in (None, *MAPS),
+        f"localization: map must be null or one of {', '.join(MAP_METHODS)}": chosen.map not in (None, *MAP_METHODS),
         f"localization: boxes must be null or one of {', '.join(BOX_METHODS)}": chosen.boxes
         not in (None, *BOX_METHODS),
         f"localization: cut must be null or one of {', '.join(CUTS)}": chosen.cut not in (None, *CUTS),
@@ -227,6 +225,6 @@ def _segmentation_problems(chosen: SegmentationSettings) -> dict[str, bool]:
         not in (None, *CHECKPOINTS),
         "segmentation: zoom must be null or at least 1": chosen.zoom is not None and chosen.zoom < 1,
         f"segmentation: prompt must be one of {', '.join(PROMPTS)}": chosen.prompt not in PROMPTS,
-        f"segmentation: votes must be from 1 to {len(JITTERS)}": not 1 <= chosen.votes <= len(JITTERS),
+        f"segmentation: votes must be from 1 to {MOST_VOTES}": not 1 <= chosen.votes <= MOST_VOTES,
         f"segmentation: masks must be one of {', '.join(MASKS)}": chosen.masks not in MASKS,
     }

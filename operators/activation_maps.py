@@ -56,14 +56,14 @@ _BY_GRADIENTS: dict[str, Callable[[Array, Array], Array]] = {
     "layer_cam": layer_cam,
     "hires_cam": hires_cam,
 }
-_LABELS = {
+MAP_LABELS = {
     "cam": "CAM",
     "grad_cam": "Grad-CAM",
     "grad_cam_plus_plus": "Grad-CAM++",
     "layer_cam": "LayerCAM",
     "hires_cam": "HiResCAM",
 }
-METHODS = tuple(_LABELS)
+MAP_METHODS = tuple(MAP_LABELS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,8 @@ class MapRule:
     scales: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ValueError(f"no map {self.method!r}; take one of {', '.join(METHODS)}")
+        if self.method not in MAP_METHODS:
+            raise ValueError(f"no map {self.method!r}; take one of {', '.join(MAP_METHODS)}")
         if self.stages < 1 or not all(scale > 0 for scale in self.scales):
             raise ValueError(f"{self.stages} stages, scales {self.scales}: take 1 or more stages and positive scales")
 
@@ -115,7 +115,7 @@ class MapRule:
         """What to call the map within a sentence."""
         stages = f" of {self.stages} stages, fused" if self.stages > 1 else ""
         views = f", mean of {len(self.views)} views" if len(self.views) > 1 else ""
-        return _LABELS[self.method] + stages + views
+        return MAP_LABELS[self.method] + stages + views
 
 
 PLAIN = MapRule()

@@ -23,6 +23,7 @@ CANDIDATES = 16  # peaks that are looked at, the brightest first
 PAPER_SIDE = 224  # side of the source paper's network input, pixels
 BINS = 256
 CUTS = ("fraction", "otsu")
+BOX_METHODS = ("peaks", "components", "brightest_point", "brightest_point_224")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,9 @@ class BoxRule:
     overlap: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS or self.cut not in CUTS:
+        if self.method not in BOX_METHODS or self.cut not in CUTS:
             raise ValueError(
-                f"boxes {self.method!r}, cut {self.cut!r}: boxes must be one of {', '.join(METHODS)}, "
+                f"boxes {self.method!r}, cut {self.cut!r}: boxes must be one of {', '.join(BOX_METHODS)}, "
                 f"cut one of {', '.join(CUTS)}"
             )
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 POOLINGS = ("log_sum_exp", "average", "top_k", "attention")
 
 
-def _merge_top_down(stages: list[Tensor]) -> Tensor:
+def merge_top_down(stages: list[Tensor]) -> Tensor:
     """Add stages of the same number of channels, from the coarsest, the last, to the finest, the first."""
     merged = stages[-1]
     for finer in stages[-2::-1]:
@@ -102,7 +102,7 @@ class MapClassifier(nn.Module):
         projected: list[Tensor] = []
         for index, convolution in enumerate(self.lateral):  # TorchScript takes no comprehension here
             projected.append(convolution(stages[index]))
-        return self.merge(_merge_top_down(projected))  # type: ignore[no-any-return]
+        return self.merge(merge_top_down(projected))  # type: ignore[no-any-return]
 
     @torch.jit.export
     def forward_map(self, features: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ class PyramidImageEncoder(nn.Module):
         """Return embeddings (batch, embed_dim, img_size / s, img_size / s) of images (batch, 3, img_size, img_size)."""
         stages = self.encoder(image)
         projected = [convolution(stage) for convolution, stage in zip(self.lateral, stages, strict=True)]
-        return self.neck(_merge_top_down(projected))  # type: ignore[no-any-return]
+        return self.neck(merge_top_down(projected))  # type: ignore[no-any-return]
 
 
 class TinyViTImageEncoder(nn.Module):

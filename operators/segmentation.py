@@ -14,7 +14,7 @@ from segment_anything.modeling import Sam
 
 from operators.automatic_masks import generate, mask_of_box
 from operators.geometry import PixelBox, cut, paste, square_around, whole_image
-from operators.prompts import JITTERS, Points, centre_point, heat_points, jittered_boxes, no_points
+from operators.prompts import Points, centre_point, heat_points, jittered_boxes, no_points
 from operators.records import Bundle, Localization, Segmentation
 from operators.sam import MASK_LOGIT, EncodedWindow, decode, encode, sam_of
 
@@ -22,6 +22,7 @@ Array = NDArray[np.float32]
 Outline = tuple[NDArray[np.bool_], float]
 PROMPTS = ("box", "box_centre", "box_points", "automatic")
 MASKS = ("one", "best_of_three")
+MOST_VOTES = 25  # ``prompts.JITTERS``
 COLD = 1e-6  # a heat map that does not exceed it says nothing of where
 
 
@@ -59,10 +60,10 @@ class PromptRule:
     masks: str = "one"
 
     def __post_init__(self) -> None:
-        if self.prompt not in PROMPTS or self.masks not in MASKS or not 1 <= self.votes <= len(JITTERS):
+        if self.prompt not in PROMPTS or self.masks not in MASKS or not 1 <= self.votes <= MOST_VOTES:
             raise ValueError(
                 f"prompt {self.prompt}, votes {self.votes}, masks {self.masks}: prompt must be one of "
-                f"{', '.join(PROMPTS)}, votes from 1 to {len(JITTERS)}, masks {' or '.join(MASKS)}"
+                f"{', '.join(PROMPTS)}, votes from 1 to {MOST_VOTES}, masks {' or '.join(MASKS)}"
             )
 
 

@@ -93,8 +93,8 @@ BUILDS_ON = {
 
 def modules() -> Iterator[tuple[str, Path]]:
     for package in PACKAGES:
-        for path in sorted((ROOT / package).glob("*.py")):
-            yield f"{package}.{path.stem}", path
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield ".".join(path.relative_to(ROOT).with_suffix("").parts), path
 
 
 def imports(path: Path) -> set[str]:
@@ -136,7 +136,7 @@ def test_the_base_has_no_way_back():
 
 def test_the_application_runs_without_what_only_inference_needs():
     for name, path in modules():
-        package, module = name.split(".")
+        package, module = name.split(".", 1)
         if package == "monai_app" or (package == "operators" and module not in INFERENCE):
             assert not own(path, "operators") & INFERENCE, name
             assert not {"ignite", "nibabel"} & {imported.split(".")[0] for imported in imports(path)}, name
