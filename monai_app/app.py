@@ -11,18 +11,19 @@ from monai.deploy.core import Application
 
 from monai_app.rules import box_rule, map_rule, object_rule, prompt_rule, scope
 from monai_app.settings import Settings
+from operators.bundle_record import Bundle
 from operators.classification_operator import ClassificationOperator
 from operators.decoding import Decoder
 from operators.dicom_objects_operator import DicomObjectsOperator
 from operators.dicom_report_operator import DicomReportOperator
 from operators.localization_operator import LocalizationOperator
 from operators.radiographs_operator import RadiographsOperator
-from operators.records import Bundle, SourceImage
+from operators.records.sources import SourceImage
+from operators.records.study import ReportedStudy, Study
 from operators.report import Page
 from operators.result_operator import ResultOperator
 from operators.segmentation_operator import SegmentationOperator
 from operators.studies_operator import StudiesOperator
-from operators.study import ReportedStudy, Study
 
 WORKER_THREADS = 3  # one decodes while one computes and one writes
 

@@ -27,9 +27,9 @@ from operators.outputs import (
     write_atomically,
     write_study,
 )
-from operators.provenance import APPLICATION
+from operators.records.provenance import APPLICATION
+from operators.records.study import ReportedStudy
 from operators.report import Page, render_foot, render_head, render_study
-from operators.study import ReportedStudy
 
 logger = logging.getLogger("osteomap")
 

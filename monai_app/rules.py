@@ -8,12 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from monai_app.settings import Settings, SettingsError
-from operators.activation_maps import MapRule
-from operators.dicom_objects import ObjectRule
-from operators.localization import BoxRule, fitted_rules
-from operators.radiographs import Scope
-from operators.records import Bundle
-from operators.segmentation import PromptRule
+from operators.bundle_record import Bundle
+from operators.fitted import fitted_rules
+from operators.records.rules import BoxRule, MapRule, ObjectRule, PromptRule, Scope
 
 
 def scope(settings: Settings) -> Scope:

@@ -19,13 +19,15 @@ from monai_app.result import RunResult
 from monai_app.rules import map_rule, shaping
 from monai_app.settings import Settings, SettingsError, embedded_models, read_settings
 from operators.bundle import load_classifier, load_segmenter
-from operators.classification import image_points, study_points
+from operators.bundle_record import Bundle
+from operators.classify import image_points, study_points
 from operators.decoding import Decoder
 from operators.dicom_file import NotDicomError
-from operators.errors import BundleError, FailedReason
 from operators.outputs import ImageSummary, StudySummary
-from operators.provenance import Model, Provenance
-from operators.records import Bundle, HeaderReply
+from operators.records.errors import BundleError
+from operators.records.provenance import Model, Provenance
+from operators.records.reasons import FailedReason
+from operators.records.sources import HeaderReply
 from operators.report import Page
 from operators.studies import FolderIndex, HeaderReader, index_files, list_files, read_studies
 

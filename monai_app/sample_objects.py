@@ -16,30 +16,29 @@ from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation
 
-from operators.codes import BODY_PARTS
-from operators.dicom_objects import ObjectRule, encode_image
 from operators.dicom_report import report_study
 from operators.dicom_source import IF_PRESENT, TYPE_2, normalise
-from operators.errors import DeclinedReason
-from operators.geometry import PixelBox, PixelGeometry, whole_image
-from operators.provenance import Model, Provenance
-from operators.radiographs import body_part, imager_pixel_spacing_mm, laterality
-from operators.records import (
+from operators.image_objects import encode_image
+from operators.records.codes import BODY_PARTS
+from operators.records.geometry import PixelBox, PixelGeometry, whole_image
+from operators.records.images import (
     Classification,
     EncodedImage,
-    ExcludedImage,
     FeatureStage,
     FeatureView,
     Localization,
-    OperatingPoints,
     Opinion,
     Radiograph,
     Segmentation,
-    SourceFile,
-    SourceImage,
 )
+from operators.records.operating_points import OperatingPoints
+from operators.records.provenance import Model, Provenance
+from operators.records.reasons import DeclinedReason
+from operators.records.rules import ObjectRule
+from operators.records.sources import ExcludedImage, SourceFile, SourceImage
+from operators.records.study import Study
 from operators.report import Page
-from operators.study import Study
+from operators.scope import body_part, imager_pixel_spacing_mm, laterality
 
 # What the two full headers say where the VR alone does not tell a valid value.
 _TWO_VALUES: Mapping[str, tuple[object, object]] = {

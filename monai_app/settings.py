@@ -12,11 +12,9 @@ from typing import Any
 
 import yaml
 
-from operators.activation_maps import MAP_METHODS
-from operators.codes import unknown_terms
-from operators.errors import OsteoMapError
-from operators.localization import BOX_METHODS, CUTS
-from operators.segmentation import MASKS, MOST_VOTES, PROMPTS
+from operators.records.codes import unknown_terms
+from operators.records.errors import OsteoMapError
+from operators.records.rules import BOX_METHODS, CUTS, MAP_METHODS, MASKS, MOST_VOTES, PROMPTS
 
 CONFIG_VARIABLE = "HOLOSCAN_CONFIG_PATH"
 ROOT = Path(__file__).resolve().parent.parent

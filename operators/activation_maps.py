@@ -9,14 +9,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from operators.geometry import PixelGeometry
-from operators.records import Classification, FeatureView
+from operators.records.geometry_more import scaled_size
+from operators.records.images import Classification, FeatureView
+from operators.records.rules import PLAIN, MapRule
 
 Array = NDArray[np.float32]
 
@@ -56,69 +56,6 @@ _BY_GRADIENTS: dict[str, Callable[[Array, Array], Array]] = {
     "layer_cam": layer_cam,
     "hires_cam": hires_cam,
 }
-MAP_LABELS = {
-    "cam": "CAM",
-    "grad_cam": "Grad-CAM",
-    "grad_cam_plus_plus": "Grad-CAM++",
-    "layer_cam": "LayerCAM",
-    "hires_cam": "HiResCAM",
-}
-MAP_METHODS = tuple(MAP_LABELS)
-
-
-@dataclass(frozen=True, slots=True)
-class MapRule:
-    """How the activation map is made.
-
-    Parameters
-    ----------
-    method
-        ``cam``: the linear layer's own weights, or, of a head that is not linear, Grad-CAM's; ``grad_cam``,
-        ``grad_cam_plus_plus``, ``layer_cam``, ``hires_cam``: by the gradients of the logit.
-    stages
-        Stages of the network, from the last; the earlier ones are those that the bundle's metadata name.
-    flips
-        Whether the mirrored image is looked at too.
-    scales
-        Sizes of the image that are looked at, as factors; its own size, 1, always is.
-
-    Raises
-    ------
-    ValueError
-        If a method is unknown, or stages or scales are not positive.
-    """
-
-    method: str = "cam"
-    stages: int = 1
-    flips: bool = False
-    scales: tuple[float, ...] = (1.0,)
-
-    def __post_init__(self) -> None:
-        if self.method not in MAP_METHODS:
-            raise ValueError(f"no map {self.method!r}; take one of {', '.join(MAP_METHODS)}")
-        if self.stages < 1 or not all(scale > 0 for scale in self.scales):
-            raise ValueError(f"{self.stages} stages, scales {self.scales}: take 1 or more stages and positive scales")
-
-    @property
-    def needs_gradients(self) -> bool:
-        """Whether the linear layer's weights are not enough."""
-        return self.method != "cam" or self.stages > 1
-
-    @property
-    def views(self) -> tuple[tuple[float, bool], ...]:
-        """The (scale, flipped) of each view, the plain one first."""
-        sizes = dict.fromkeys((1.0, *map(float, self.scales)))
-        return tuple((scale, flipped) for scale in sizes for flipped in ((False, True) if self.flips else (False,)))
-
-    @property
-    def name(self) -> str:
-        """What to call the map within a sentence."""
-        stages = f" of {self.stages} stages, fused" if self.stages > 1 else ""
-        views = f", mean of {len(self.views)} views" if len(self.views) > 1 else ""
-        return MAP_LABELS[self.method] + stages + views
-
-
-PLAIN = MapRule()
 
 
 def activation_map(classification: Classification, rule: MapRule = PLAIN) -> Array:
@@ -184,11 +121,6 @@ def _views(classification: Classification, rule: MapRule) -> tuple[FeatureView, 
 def _sizes(classification: Classification, rule: MapRule) -> dict[tuple[int, int, bool], None]:
     """Return the (height, width, flipped) of a rule's views, the plain one first."""
     return dict.fromkeys((*scaled_size(classification.geometry, scale), flipped) for scale, flipped in rule.views)
-
-
-def scaled_size(geometry: PixelGeometry, scale: float) -> tuple[int, int]:
-    """Return the (height, width) of a view that is ``scale`` times as large as the plain one."""
-    return max(round(geometry.input_height * scale), 1), max(round(geometry.input_width * scale), 1)
 
 
 def _probabilities(classification: Classification, views: Sequence[FeatureView]) -> Array:

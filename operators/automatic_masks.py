@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from segment_anything import SamAutomaticMaskGenerator
 from torch import Tensor
 
-from operators.geometry import PixelBox, PixelGeometry, geometry_of, whole_image
-from operators.records import Bundle
+from operators.bundle_record import Bundle
+from operators.records.geometry import PixelBox, PixelGeometry, geometry_of, whole_image
 from operators.sam import sam_of
 
 Mask = NDArray[np.bool_]

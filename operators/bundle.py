@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
-from operators.errors import BundleError
-from operators.records import Bundle
+from operators.bundle_record import Bundle
+from operators.records.errors import BundleError
 
 WEIGHTS = "models/model.safetensors"
 CHECKSUMS = "SHA256SUMS"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from operators.contours import drawn_contours
-from operators.records import Segmentation
+from operators.records.images import Segmentation
 
 SMALLEST, LARGEST = 1024, 2048  # longest side of the radiograph in the picture, pixels
 BOX = (86, 180, 233)  # sky blue; with white it stays apart from bone in all common colour deficiencies

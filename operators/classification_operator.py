@@ -7,11 +7,12 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
-from operators.activation_maps import MapRule
-from operators.classification import classify_together
-from operators.records import Bundle, Classification, Radiograph
+from operators.bundle_record import Bundle
+from operators.classify import classify_together
+from operators.records.images import Classification, Radiograph
+from operators.records.rules import MapRule
+from operators.records.study import Study
 from operators.stage_operator import StageOperator
-from operators.study import Study
 
 
 class ClassificationOperator(StageOperator):

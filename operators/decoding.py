@@ -29,9 +29,10 @@ from pydicom.dataset import Dataset
 
 from operators.dicom_file import NotDicomError, read_header, read_stored_values
 from operators.dicom_source import check_identity, normalise
-from operators.errors import DeclinedReason, FailedReason, ImageError, InvalidDicomError, UnsupportedImageError
-from operators.radiographs import render
-from operators.records import HeaderReply
+from operators.grey_scale import render
+from operators.records.errors import ImageError, InvalidDicomError, UnsupportedImageError
+from operators.records.reasons import DeclinedReason, FailedReason
+from operators.records.sources import HeaderReply
 
 logger = logging.getLogger(__name__)
 

@@ -30,7 +30,8 @@ from pydicom.uid import (
 )
 
 from operators import codecs
-from operators.errors import FailedReason, InvalidDicomError
+from operators.records.errors import InvalidDicomError
+from operators.records.reasons import FailedReason
 
 PIXEL_DATA_TAGS = (Tag("FloatPixelData"), Tag("DoubleFloatPixelData"), Tag("PixelData"))
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)

@@ -12,9 +12,9 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
 
 from operators.contours import drawn_contours
-from operators.geometry import PixelBox
-from operators.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance, tracking_id
-from operators.records import Localization, Segmentation
+from operators.records.geometry import PixelBox
+from operators.records.images import Localization, Segmentation
+from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance, tracking_id
 from operators.series import add_body_part, describe_state, identify
 from operators.source_luts import stretched_modality_lut, stretched_voi_lut
 

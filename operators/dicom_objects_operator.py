@@ -6,11 +6,12 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
-from operators.dicom_objects import ObjectRule, encode_image
-from operators.provenance import Provenance
-from operators.records import EncodedImage, Segmentation
+from operators.image_objects import encode_image
+from operators.records.images import EncodedImage, Segmentation
+from operators.records.provenance import Provenance
+from operators.records.rules import ObjectRule
+from operators.records.study import Study
 from operators.stage_operator import StageOperator
-from operators.study import Study
 
 
 class DicomObjectsOperator(StageOperator):

@@ -8,11 +8,14 @@ from pydicom.dataset import Dataset
 
 from operators.dicom_pdf import encode_pdf
 from operators.dicom_sr import encode_report
-from operators.errors import EncodingError
-from operators.records import EncodedImage, ExcludedImage, OperatingPoints
+from operators.records.errors import EncodingError
+from operators.records.images import EncodedImage
+from operators.records.operating_points import OperatingPoints
+from operators.records.sources import ExcludedImage
+from operators.records.study import ReportedStudy, Study, StudyOutcome
 from operators.report import Page
 from operators.report_pdf import render_pdf
-from operators.study import ReportedStudy, Study, StudyOutcome, summarise_study
+from operators.study_outcome import summarise_study
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from typing import Any
 from monai.deploy.core import Fragment
 
 from operators.dicom_report import report_study
-from operators.records import EncodedImage
+from operators.records.images import EncodedImage
+from operators.records.study import ReportedStudy, Study
 from operators.report import Page
 from operators.stage_operator import StageOperator
-from operators.study import ReportedStudy, Study
 
 
 class DicomReportOperator(StageOperator):

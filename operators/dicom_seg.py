@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from operators.codes import BODY_PARTS, LESION, MORPHOLOGICALLY_ALTERED_STRUCTURE
-from operators.provenance import RESEARCH_USE_ONLY, Provenance, tracking_id
-from operators.records import Segmentation, SourceImage
+from operators.records.codes import BODY_PARTS, LESION, MORPHOLOGICALLY_ALTERED_STRUCTURE
+from operators.records.images import Segmentation
+from operators.records.provenance import RESEARCH_USE_ONLY, Provenance, tracking_id
+from operators.records.sources import SourceImage
 from operators.series import identify
 
 

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from operators.activation_maps import MapRule, scaled_size
-from operators.errors import BundleError
-from operators.geometry import PixelGeometry
-from operators.records import Bundle, FeatureStage, FeatureView
+from operators.bundle_record import Bundle
+from operators.records.errors import BundleError
+from operators.records.geometry import PixelGeometry
+from operators.records.geometry_more import scaled_size
+from operators.records.images import FeatureStage, FeatureView
+from operators.records.rules import MapRule
 
 MULTIPLE = 32  # pixels: a scaled view is padded to a multiple of the strides that networks have
 

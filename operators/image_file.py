@@ -18,10 +18,13 @@ from pydicom.dataset import Dataset
 
 from operators.decoding import Decoder
 from operators.dicom_file import NotDicomError
-from operators.errors import DeclinedReason, FailedReason, ImageError, InvalidDicomError, UnsupportedImageError
 from operators.image_grid import PNG, grid_of, grid_of_nifti, jpeg_spacing, png_spacing
-from operators.radiographs import Scope, body_part, check_scope, imager_pixel_spacing_mm, laterality
-from operators.records import ExcludedImage, Radiograph, SourceFile, SourceImage
+from operators.records.errors import ImageError, InvalidDicomError, UnsupportedImageError
+from operators.records.images import Radiograph
+from operators.records.reasons import DeclinedReason, FailedReason
+from operators.records.rules import Scope
+from operators.records.sources import ExcludedImage, SourceFile, SourceImage
+from operators.scope import body_part, check_scope, imager_pixel_spacing_mm, laterality
 
 Array = NDArray[np.float32]
 JPEG = b"\xff\xd8\xff"

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from operators.geometry import PixelBox
-from operators.records import SourceFile
+from operators.records.geometry import PixelBox
+from operators.records.sources import SourceFile
 from operators.studies import list_files
 
 BOXES = "boxes_xyxy"

@@ -12,9 +12,10 @@ from typing import BinaryIO
 from pydicom.dataset import Dataset
 
 from operators.dicom_source import is_referable
-from operators.geometry import PixelBox
-from operators.records import Classification, EncodedImage, ExcludedImage, SourceFile
-from operators.study import ReportedStudy
+from operators.records.geometry import PixelBox
+from operators.records.images import Classification, EncodedImage
+from operators.records.sources import ExcludedImage, SourceFile
+from operators.records.study import ReportedStudy
 
 RESULT = "result.json"
 REPORT = "report.html"

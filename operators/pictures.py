@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from operators.contours import drawn_contours
-from operators.geometry import PixelBox
-from operators.records import Segmentation
+from operators.records.geometry import PixelBox
+from operators.records.images import Segmentation
 
 RADIOGRAPH_SIDE = 1200  # pixels of the longest side
 HEAT_SIDE = 256  # of the map, which is smooth

@@ -17,16 +17,20 @@ from monai.inferers.inferer import Inferer
 from numpy.typing import NDArray
 from torch import nn
 
-from operators.activation_maps import PLAIN, MapRule, activation_map, map_name
+from operators.activation_maps import activation_map, map_name
 from operators.bundle import load_classifier, load_segmenter
-from operators.classification import classify
-from operators.errors import BundleError, FailedReason, InvalidDicomError
-from operators.geometry import PixelBox
+from operators.bundle_record import Bundle
+from operators.classify import classify
+from operators.fitted import fitted_rules
 from operators.image_file import ImageFile
-from operators.localization import fitted_rules
-from operators.records import Bundle, Classification, ExcludedImage, Localization, SourceImage
-from operators.segmentation import PromptRule, outline_each
-from operators.study import Study
+from operators.outline import outline_each
+from operators.records.errors import BundleError, InvalidDicomError
+from operators.records.geometry import PixelBox
+from operators.records.images import Classification, Localization
+from operators.records.reasons import FailedReason
+from operators.records.rules import PLAIN, MapRule, PromptRule
+from operators.records.sources import ExcludedImage, SourceImage
+from operators.records.study import Study
 
 
 def open_classifier(bundle_root: str) -> Bundle:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.geometry import PixelBox, PixelGeometry
+from operators.records.geometry import PixelBox, PixelGeometry
 
 Coordinates = NDArray[np.float64]
 FLAT = 1e-6  # heat that differs by less is equal

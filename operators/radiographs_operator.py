@@ -7,11 +7,14 @@ from typing import Any
 from monai.deploy.core import Fragment
 
 from operators.decoding import Decoder
-from operators.errors import DeclinedReason, UnsupportedImageError
-from operators.radiographs import Scope, check_scope
-from operators.records import Radiograph, SourceImage
+from operators.records.errors import UnsupportedImageError
+from operators.records.images import Radiograph
+from operators.records.reasons import DeclinedReason
+from operators.records.rules import Scope
+from operators.records.sources import SourceImage
+from operators.records.study import Study
+from operators.scope import check_scope
 from operators.stage_operator import StageOperator
-from operators.study import Study
 
 
 class RadiographsOperator(StageOperator):

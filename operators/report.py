@@ -15,10 +15,11 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from operators.outputs import ImageSummary, StudySummary, study_folder
 from operators.pictures import Picture, data_uri, draw, svg_path
-from operators.provenance import RESEARCH_USE_ONLY, Provenance
-from operators.records import EncodedImage, OperatingPoints
+from operators.records.images import EncodedImage
+from operators.records.operating_points import OperatingPoints
+from operators.records.provenance import RESEARCH_USE_ONLY, Provenance
+from operators.records.study import ReportedStudy
 from operators.report_words import REASONS, STATES, WORST_FIRST, burned_in, files_by_kind, opinions, patient_data, place
-from operators.study import ReportedStudy
 
 _HIDDEN = (
     "Without pictures: patient data are part of this one, and report: patient_data in app.yaml does not allow them."

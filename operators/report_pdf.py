@@ -18,11 +18,12 @@ from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTempl
 from operators.outputs import ImageSummary, summarise
 from operators.picture_drawing import BOLD, FONT, PictureDrawing
 from operators.pictures import Picture, draw
-from operators.provenance import APPLICATION, RESEARCH_USE_ONLY
-from operators.records import EncodedImage, ExcludedImage
+from operators.records.images import EncodedImage
+from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY
+from operators.records.sources import ExcludedImage
+from operators.records.study import Study, StudyOutcome
 from operators.report import Page
 from operators.report_words import REASONS, STATES, burned_in, opinions, patient_data, place
-from operators.study import Study, StudyOutcome
 
 MOST_PICTURES = 40  # per document; the other images are listed
 MARGIN = 18 * mm

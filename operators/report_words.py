@@ -7,10 +7,11 @@ from datetime import date
 
 from pydicom.dataset import Dataset
 
-from operators.codes import BODY_PARTS, LATERALITIES
-from operators.errors import DeclinedReason, FailedReason
-from operators.records import EncodedImage, ExcludedImage, SourceImage
-from operators.study import Study
+from operators.records.codes import BODY_PARTS, LATERALITIES
+from operators.records.images import EncodedImage
+from operators.records.reasons import DeclinedReason, FailedReason
+from operators.records.sources import ExcludedImage, SourceImage
+from operators.records.study import Study
 
 WORST_FIRST = ("abnormal", "doubt", "failed", "declined", "normal")
 STATES: Mapping[str, str] = {

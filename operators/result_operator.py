@@ -8,7 +8,7 @@ from typing import Any
 
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 
-from operators.study import ReportedStudy
+from operators.records.study import ReportedStudy
 
 
 class ResultOperator(Operator):

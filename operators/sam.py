@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from segment_anything.modeling import Sam
 from torch import Tensor
 
-from operators.geometry import PixelBox, PixelGeometry, cut, geometry_of
+from operators.bundle_record import Bundle
 from operators.prompts import Coordinates, Points, to_input
-from operators.records import Bundle
+from operators.records.geometry import PixelBox, PixelGeometry, cut, geometry_of
 
 MASK_LOGIT = Sam.mask_threshold  # a pixel belongs to the mask above it
 

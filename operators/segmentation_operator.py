@@ -6,10 +6,12 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
-from operators.records import Bundle, Localization, Segmentation
-from operators.segmentation import PromptRule, segment
+from operators.bundle_record import Bundle
+from operators.outline import segment
+from operators.records.images import Localization, Segmentation
+from operators.records.rules import PromptRule
+from operators.records.study import Study
 from operators.stage_operator import StageOperator
-from operators.study import Study
 
 
 class SegmentationOperator(StageOperator):

@@ -7,9 +7,10 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from operators.codes import BODY_PARTS
-from operators.provenance import Provenance, equipment
-from operators.records import Classification, SourceImage
+from operators.records.codes import BODY_PARTS
+from operators.records.images import Classification
+from operators.records.provenance import Provenance, equipment
+from operators.records.sources import SourceImage
 
 # Series number and description by the kind of object.
 _SERIES: Mapping[str, tuple[int, str]] = {

@@ -15,7 +15,7 @@ from datetime import datetime
 from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.valuerep import format_number_as_ds
 
-from operators.codes import normalise_body_part
+from operators.records.codes import normalise_body_part
 
 _ENUMERATED: Mapping[str, Sequence[str]] = {
     "PatientSex": ("M", "F", "O"),  # PS3.3 C.7.1.1

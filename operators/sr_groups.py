@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from operators.codes import (
+from operators.records.codes import (
     AREA,
     ARTIFICIAL_INTELLIGENCE,
     BODY_PARTS,
@@ -31,8 +31,9 @@ from operators.codes import (
     REASONS,
     SQUARE_MILLIMETRE,
 )
-from operators.provenance import RESEARCH_USE_ONLY, Model, Provenance, tracking_id
-from operators.records import EncodedImage, ExcludedImage, SourceImage
+from operators.records.images import EncodedImage
+from operators.records.provenance import RESEARCH_USE_ONLY, Model, Provenance, tracking_id
+from operators.records.sources import ExcludedImage, SourceImage
 
 Group: TypeAlias = sr.PlanarROIMeasurementsAndQualitativeEvaluations
 

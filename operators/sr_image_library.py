@@ -9,8 +9,9 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from operators.codes import BODY_PARTS, LATERALITIES, PIXELS, SOURCE
-from operators.records import EncodedImage, SourceImage
+from operators.records.codes import BODY_PARTS, LATERALITIES, PIXELS, SOURCE
+from operators.records.images import EncodedImage
+from operators.records.sources import SourceImage
 
 _MODALITIES: Mapping[str, Code] = {code.value: code for code in codes.cid29.concepts.values()}
 _PROJECTION = frozenset(("CR", "DX", "IO", "MG", "PX", "RF", "RG", "XA"))  # what TID 1603 describes

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pydicom import uid
 
 from operators.dicom_source import is_referable
-from operators.errors import DeclinedReason
-from operators.records import EncodedImage, ExcludedImage, SourceImage
-from operators.study import Study
+from operators.records.images import EncodedImage
+from operators.records.reasons import DeclinedReason
+from operators.records.sources import ExcludedImage, SourceImage
+from operators.records.study import Study
 
 # The images that a report refers to. For one of a class that it does not know, retired or new or not an image's, a
 # reader of the report may refuse all of it (DCMTK 3.6.7), and highdicom refuses to write it.

@@ -9,7 +9,8 @@ from highdicom import sr
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from operators.codes import (
+from operators.dicom_source import is_referable
+from operators.records.codes import (
     BODY_PARTS,
     LATERALITIES,
     NORMALITY,
@@ -18,11 +19,11 @@ from operators.codes import (
     QUALITATIVE_EVALUATIONS,
     REASONS,
 )
-from operators.dicom_source import is_referable
-from operators.provenance import RESEARCH_USE_ONLY
-from operators.records import EncodedImage, ExcludedImage, SourceImage
+from operators.records.images import EncodedImage
+from operators.records.provenance import RESEARCH_USE_ONLY
+from operators.records.sources import ExcludedImage, SourceImage
+from operators.records.study import Study, StudyOutcome
 from operators.sr_references import is_duplicate
-from operators.study import Study, StudyOutcome
 
 _NONE_ANALYSED: Code = codes.DCM.NoAlgorithmsSucceededWithoutFindings
 # Whether all images were analysed, and whether one is not normal -> status of the analysis (CID 6047).

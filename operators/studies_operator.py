@@ -8,8 +8,8 @@ from typing import Any
 
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 
-from operators.records import SourceImage
-from operators.study import Study
+from operators.records.sources import SourceImage
+from operators.records.study import Study
 
 
 class StudiesOperator(Operator):

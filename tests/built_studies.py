@@ -13,27 +13,22 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from operators.codes import BODY_PARTS
-from operators.dicom_objects import ObjectRule, encode_image
 from operators.dicom_report import report_study
 from operators.dicom_source import check_identity
-from operators.errors import DeclinedReason, ImageError
-from operators.geometry import PixelBox
+from operators.image_objects import encode_image
 from operators.outputs import write_study
-from operators.provenance import Model, Provenance
-from operators.radiographs import Scope, check_scope
-from operators.records import (
-    EncodedImage,
-    ExcludedImage,
-    Localization,
-    OperatingPoints,
-    Opinion,
-    Radiograph,
-    Segmentation,
-    SourceImage,
-)
+from operators.records.codes import BODY_PARTS
+from operators.records.errors import ImageError
+from operators.records.geometry import PixelBox
+from operators.records.images import EncodedImage, Localization, Opinion, Radiograph, Segmentation
+from operators.records.operating_points import OperatingPoints
+from operators.records.provenance import Model, Provenance
+from operators.records.reasons import DeclinedReason
+from operators.records.rules import ObjectRule, Scope
+from operators.records.sources import ExcludedImage, SourceImage
+from operators.records.study import ReportedStudy, Study
 from operators.report import Page
-from operators.study import ReportedStudy, Study
+from operators.scope import check_scope
 from tests.header_variants import VARIANTS, put
 from tests.phantoms import classification, source_image, stored_phantom
 from training.phantoms import mask_box

@@ -12,7 +12,7 @@ import torch
 
 from monai_app.runtime import prepare
 from operators.bundle import load_bundle
-from operators.records import Bundle
+from operators.bundle_record import Bundle
 from tests.integration.judges import Tally
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,10 +10,12 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from operators.dicom_objects import ObjectRule, encode_image
-from operators.geometry import PixelBox
-from operators.provenance import Model, Provenance
-from operators.records import EncodedImage, Localization, OperatingPoints, Opinion, Segmentation
+from operators.image_objects import encode_image
+from operators.records.geometry import PixelBox
+from operators.records.images import EncodedImage, Localization, Opinion, Segmentation
+from operators.records.operating_points import OperatingPoints
+from operators.records.provenance import Model, Provenance
+from operators.records.rules import ObjectRule
 from operators.report import Page
 from tests.phantoms import classification, source_image
 

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from operators.activation_maps import MapRule, activation_map
-from operators.localization import BoxRule, Found, find_boxes, shown
-from operators.records import Classification
+from operators.activation_maps import activation_map
+from operators.boxes import Found, find_boxes, shown
+from operators.records.images import Classification
+from operators.records.rules import BoxRule, MapRule
 from training.manifest import ImageRecord
 from training.metrics import match_boxes
 from training.prompts import pixel_box

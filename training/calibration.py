@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
-from operators.records import OperatingPoints
+from operators.records.operating_points import OperatingPoints
 from training.resampling import rates
 
 Array = NDArray[np.float64]

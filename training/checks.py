@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from operators.errors import BundleError
+from operators.records.errors import BundleError
 from training.dataset import read_dataset
 from training.manifest import ImageRecord, check_for_training
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from operators.bundle import WEIGHTS, sha256
-from operators.provenance import RESEARCH_USE_ONLY
+from operators.records.provenance import RESEARCH_USE_ONLY
 from training import plots
 from training.checks import or_exit
 from training.comparison import ENSEMBLE, Run, compare, ensemble, read_runs

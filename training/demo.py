@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from operators.geometry import PixelBox, intersection_over_union
+from operators.records.geometry import PixelBox, intersection_over_union
 from training.phantoms import draw_phantom, mask_box
 from training.wrap_dicom import Description, wrap
 

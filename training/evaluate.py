@@ -18,7 +18,7 @@ from ignite.engine import Engine, Events
 from scipy.special import logit
 
 from operators.bundle import WEIGHTS, sha256
-from operators.records import Bundle
+from operators.bundle_record import Bundle
 from training.calibration import decisions_of, probabilities_of
 from training.checks import or_exit, split_records
 from training.evaluation import About, points_together, write_evaluation

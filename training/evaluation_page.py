@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 from matplotlib.figure import Figure
 
-from operators.provenance import RESEARCH_USE_ONLY
+from operators.records.provenance import RESEARCH_USE_ONLY
 from training import plots
 from training.calibration import decisions_of
 from training.scores import Score, sample_of

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from operators.bundle import CHECKSUMS, SCALE, WEIGHTS, load_bundle, read_config, read_weights, sha256
-from operators.errors import BundleError
+from operators.records.errors import BundleError
 
 LISTED = (WEIGHTS, "configs/inference.json", "configs/metadata.json")
 NOT_LISTED = ("train", "evaluate", "multi_gpu")  # they change how a bundle is made, not what it computes

@@ -18,9 +18,12 @@ from pydicom.dataset import Dataset
 from tqdm import tqdm
 
 from operators.bundle import load_classifier
-from operators.classification import classify
-from operators.localization import fitted_rules, localize
-from operators.records import Bundle, Localization, Radiograph, SourceFile, SourceImage
+from operators.bundle_record import Bundle
+from operators.classify import classify
+from operators.fitted import fitted_rules
+from operators.localize import localize
+from operators.records.images import Localization, Radiograph
+from operators.records.sources import SourceFile, SourceImage
 from training.checks import or_exit
 from training.phantoms import FINDINGS, Phantom, draw_phantom, mask_box
 

@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from tqdm import tqdm
 
-from operators.activation_maps import METHODS, MapRule
+from operators.activation_maps import METHODS
 from operators.bundle import load_bundle
-from operators.classification import classify
-from operators.localization import BoxRule
-from operators.records import Bundle, Radiograph, SourceFile, SourceImage
+from operators.bundle_record import Bundle
+from operators.classify import classify
+from operators.records.images import Radiograph
+from operators.records.rules import BoxRule, MapRule
+from operators.records.sources import SourceFile, SourceImage
 from training.box_fitting import MappedImage, fit_boxes, mapped
 from training.calibration import (
     fit_calibration,

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from operators.activation_maps import MapRule
 from operators.bundle import read_config
-from operators.classification import classify
-from operators.errors import BundleError
-from operators.localization import BoxRule, fitted_rules
-from operators.records import Bundle, Radiograph
-from operators.segmentation import PromptRule
+from operators.bundle_record import Bundle
+from operators.classify import classify
+from operators.fitted import fitted_rules
+from operators.records.errors import BundleError
+from operators.records.images import Radiograph
+from operators.records.rules import BoxRule, MapRule, PromptRule
 
 logger = logging.getLogger(__name__)
 

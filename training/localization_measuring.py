@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from operators.activation_maps import MapRule, activation_map
-from operators.classification import classify
-from operators.geometry import PixelBox
-from operators.localization import BoxRule, find_boxes, shown
-from operators.records import Bundle, Classification, Localization, Radiograph
-from operators.segmentation import segment
+from operators.activation_maps import activation_map
+from operators.boxes import find_boxes, shown
+from operators.bundle_record import Bundle
+from operators.classify import classify
+from operators.outline import segment
+from operators.records.geometry import PixelBox
+from operators.records.images import Classification, Localization, Radiograph
+from operators.records.rules import BoxRule, MapRule
 from training.data import read_pixels
 from training.fit import radiograph_of
 from training.localization_arms import FILLED, OUTLINES, Arm, joint_rules

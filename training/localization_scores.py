@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from operators.geometry import PixelBox, intersection_over_union
+from operators.records.geometry import PixelBox, intersection_over_union
 from training.metrics import dice
 from training.resampling import Array, ratio
 

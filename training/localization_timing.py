@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from operators.activation_maps import MapRule
-from operators.classification import classify
-from operators.localization import BoxRule, localize
-from operators.records import Bundle, Classification, Localization, Radiograph
+from operators.bundle_record import Bundle
+from operators.classify import classify
+from operators.localize import localize
+from operators.records.images import Classification, Localization, Radiograph
+from operators.records.rules import BoxRule, MapRule
 from training.localization_arms import OUTLINES, Arm
 from training.localization_measuring import Case, Tools, outlines
 from training.localization_scores import Mask

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics as sklearn_metrics
 
-from operators.geometry import PixelBox, intersection_over_union
+from operators.records.geometry import PixelBox, intersection_over_union
 from training.calibration import Decisions, expected_calibration_error, reliability
 from training.resampling import (
     LEAST_PATIENTS,

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from operators.geometry import PixelBox, PixelGeometry, cut, square_around
+from operators.records.geometry import PixelBox, PixelGeometry, cut, square_around
 from training.data import plain, read_pixels
 from training.manifest import ImageRecord, ManifestError
 from training.prompt_jitter import MOST_POINTS, NO_POINT, BoxErrors, Prompt

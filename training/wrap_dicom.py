@@ -31,7 +31,7 @@ from pydicom.uid import (
 )
 from tqdm import tqdm
 
-from operators.codes import BODY_PARTS, normalise_body_part
+from operators.records.codes import BODY_PARTS, normalise_body_part
 from training.manifest import read_manifest
 
 EPOCH = ("20260101", "120000")

@@ -17,15 +17,17 @@ import pytest
 from PIL import Image
 
 from operators.contours import contours
-from operators.errors import DeclinedReason, FailedReason
-from operators.geometry import PixelBox
 from operators.outputs import OBJECT_NAMES, StudySummary, write_study
 from operators.pictures import RADIOGRAPH_SIDE, draw, heat_picture, mark, svg_path
-from operators.provenance import RESEARCH_USE_ONLY, Model, Provenance
-from operators.records import EncodedImage, ExcludedImage, Localization, OperatingPoints, Opinion, Segmentation
+from operators.records.geometry import PixelBox
+from operators.records.images import EncodedImage, Localization, Opinion, Segmentation
+from operators.records.operating_points import OperatingPoints
+from operators.records.provenance import RESEARCH_USE_ONLY, Model, Provenance
+from operators.records.reasons import DeclinedReason, FailedReason
+from operators.records.sources import ExcludedImage
+from operators.records.study import ReportedStudy, Study, StudyOutcome
 from operators.report import Page, render_foot, render_head, render_study
 from operators.report_words import KINDS, REASONS, STATES, WORST_FIRST, files_by_kind, patient_data, place
-from operators.study import ReportedStudy, Study, StudyOutcome
 from tests.phantoms import classification, radiograph, source_image
 
 PROVENANCE = Provenance(

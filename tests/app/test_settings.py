@@ -11,9 +11,8 @@ import yaml
 from monai_app import __version__
 from monai_app.rules import box_rule, map_rule
 from monai_app.settings import CONFIG_VARIABLE, ROOT, SettingsError, read_settings
-from operators.activation_maps import MapRule
-from operators.codes import BODY_PARTS
-from operators.localization import BoxRule
+from operators.records.codes import BODY_PARTS
+from operators.records.rules import BoxRule, MapRule
 from tests.phantoms import tiny_bundle
 
 SHIPPED = yaml.safe_load((ROOT / "app.yaml").read_text())

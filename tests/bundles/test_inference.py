@@ -19,12 +19,13 @@ from PIL import Image
 from monai_app.app import scope
 from monai_app.settings import read_settings
 from operators.bundle import read_config
-from operators.classification import classify
+from operators.classify import classify
 from operators.decoding import Decoder
+from operators.fitted import fitted_rules
 from operators.image_file import read_image
-from operators.localization import fitted_rules, localize
-from operators.records import SourceFile
-from operators.segmentation import PromptRule
+from operators.localize import localize
+from operators.records.rules import PromptRule
+from operators.records.sources import SourceFile
 from tests.phantoms import radiograph, save, stored_phantom
 
 ROOT = Path(__file__).resolve().parent.parent.parent

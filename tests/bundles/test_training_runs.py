@@ -15,8 +15,8 @@ import pytest
 from ignite.engine import Events
 
 from operators.bundle import load_bundle, load_classifier
-from operators.classification import classify
-from operators.errors import BundleError
+from operators.classify import classify
+from operators.records.errors import BundleError
 from training.dataset import read_dataset
 from training.export import main as export
 from training.fit import NOT_FITTED, radiograph_of

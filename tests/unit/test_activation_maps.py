@@ -18,15 +18,18 @@ from scipy.special import logit
 from torch import nn
 from torch.nn import functional
 
-from operators.activation_maps import METHODS, PLAIN, MapRule, activation_map, map_name, scaled_size
+from operators.activation_maps import METHODS, activation_map, map_name
 from operators.baselines import RandomBaseline, SmallCnn
 from operators.bundle import read_config
-from operators.classification import classify, classify_together
-from operators.errors import BundleError
+from operators.bundle_record import Bundle
+from operators.classify import classify, classify_together
 from operators.feature_views import run, stage_names
-from operators.geometry import PixelGeometry, whole_image
 from operators.networks import MapClassifier
-from operators.records import Bundle, Classification, FeatureStage, FeatureView, Radiograph
+from operators.records.errors import BundleError
+from operators.records.geometry import PixelGeometry, whole_image
+from operators.records.geometry_more import scaled_size
+from operators.records.images import Classification, FeatureStage, FeatureView, Radiograph
+from operators.records.rules import PLAIN, MapRule
 from tests.phantoms import classification, source_image, tiny_bundle
 from tests.test_house import ROOT
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from operators.automatic_masks import AutomaticRule, every_mask, generate, mask_of_box
-from operators.geometry import PixelBox
 from operators.networks import build_sam
-from operators.segmentation import PromptRule, outline_each
+from operators.outline import outline_each
+from operators.records.geometry import PixelBox
+from operators.records.rules import PromptRule
 from tests.phantoms import tiny_bundle
 from tests.sams import SIDE, Blocks, compact_bundle, drawn, preprocess
 

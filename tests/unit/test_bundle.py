@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from segment_anything import build_sam_vit_b, build_sam_vit_h, build_sam_vit_l
 
 from operators.bundle import LARGE_FILES, WEIGHTS, load_bundle, read_weights, sha256, verify
-from operators.errors import BundleError
 from operators.networks import build_mobile_sam
+from operators.records.errors import BundleError
 from training.export import compress, write_checksums
 
 

@@ -11,22 +11,17 @@ from hypothesis import strategies as st
 from monai.transforms import Compose, EnsureChannelFirst, RepeatChannel, Resize, SpatialPad
 from torch import nn
 
-from operators.activation_maps import MapRule, activation_map
+from operators.activation_maps import activation_map
 from operators.baselines import RandomBaseline, SmallCnn
-from operators.classification import (
-    Calibration,
-    calibration,
-    classify,
-    classify_together,
-    feature_weights,
-    image_points,
-    study_points,
-)
-from operators.errors import BundleError
+from operators.bundle_record import Bundle
+from operators.classify import calibration, classify, classify_together, feature_weights, image_points, study_points
 from operators.feature_views import feature_stride
-from operators.localization import BoxRule, localize
+from operators.localize import localize
 from operators.networks import MapClassifier
-from operators.records import Bundle, Radiograph
+from operators.records.errors import BundleError
+from operators.records.images import Radiograph
+from operators.records.operating_points import Calibration
+from operators.records.rules import BoxRule, MapRule
 from tests.phantoms import source_image, tiny_bundle
 
 KEEP = Compose([EnsureChannelFirst(channel_dim="no_channel")])

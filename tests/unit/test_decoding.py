@@ -11,7 +11,7 @@ import pytest
 
 from operators.decoding import Decoder
 from operators.dicom_file import NotDicomError
-from operators.errors import InvalidDicomError, UnsupportedImageError
+from operators.records.errors import InvalidDicomError, UnsupportedImageError
 from tests.phantoms import radiograph, save
 
 

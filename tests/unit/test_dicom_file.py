@@ -21,7 +21,7 @@ from pydicom.uid import (
 from operators.codecs import sample_precision
 from operators.dicom_file import NotDicomError, read_header, read_stored_values
 from operators.dicom_source import check_identity
-from operators.errors import InvalidDicomError
+from operators.records.errors import InvalidDicomError
 from tests.phantoms import radiograph, save, stored_phantom
 
 

@@ -11,9 +11,9 @@ from pydicom.dataset import Dataset
 
 from operators.contours import contours
 from operators.dicom_gsps import encode_gsps
-from operators.provenance import RESEARCH_USE_ONLY
-from operators.radiographs import apply_window
-from operators.records import Opinion
+from operators.grey_scale import apply_window
+from operators.records.images import Opinion
+from operators.records.provenance import RESEARCH_USE_ONLY
 from tests.phantoms import radiograph
 from tests.segmentations import PROVENANCE, reread, segmentation
 

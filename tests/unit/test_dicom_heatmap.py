@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from operators.dicom_heatmap import encode_heatmap
-from operators.records import Localization
+from operators.records.images import Localization
 from tests.phantoms import classification, radiograph, source_image
 from tests.segmentations import PROVENANCE, reread
 

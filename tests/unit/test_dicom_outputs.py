@@ -15,14 +15,15 @@ from pydicom.dataset import Dataset
 from monai_app.rules import shaping
 from monai_app.settings import read_settings
 from operators.decoding import _answer as answer
-from operators.dicom_objects import encode_image
 from operators.dicom_report import report_study
 from operators.dicom_source import check_identity
-from operators.errors import EncodingError, ImageError
-from operators.provenance import RESEARCH_USE_ONLY, Model, Provenance
-from operators.radiographs import Scope, check_scope
-from operators.records import EncodedImage, Segmentation
-from operators.study import Study
+from operators.image_objects import encode_image
+from operators.records.errors import EncodingError, ImageError
+from operators.records.images import EncodedImage, Segmentation
+from operators.records.provenance import RESEARCH_USE_ONLY, Model, Provenance
+from operators.records.rules import Scope
+from operators.records.study import Study
+from operators.scope import check_scope
 from tests.built_studies import EVERY_OBJECT
 from tests.phantoms import radiograph
 from tests.segmentations import PAGE, PROVENANCE, RULE, SEVERAL, encode, reread, segmentation
@@ -177,7 +178,7 @@ def test_a_seg_that_cannot_be_built_fails_its_image(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["heatmap", "sc", "gsps", "labelmap"])
 def test_another_object_that_cannot_be_built_costs_itself_only(monkeypatch, caplog, kind):
-    monkeypatch.setattr(f"operators.dicom_objects.encode_{kind}", lambda *_: (_ for _ in ()).throw(ValueError("SMITH")))
+    monkeypatch.setattr(f"operators.image_objects.encode_{kind}", lambda *_: (_ for _ in ()).throw(ValueError("SMITH")))
     made = encode_image(mapped(), 1, EVERY_OBJECT, PROVENANCE).objects
     assert set(made) == {"seg", "heatmap", "sc", "gsps", "labelmap"} - {kind}
     assert f"the {kind} object cannot be built (ValueError)" in caplog.text

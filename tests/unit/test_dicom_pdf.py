@@ -15,12 +15,14 @@ from reportlab.pdfgen.canvas import Canvas
 
 from operators import report_pdf
 from operators.dicom_pdf import encode_pdf
-from operators.geometry import PixelBox
-from operators.provenance import RESEARCH_USE_ONLY, Model, Provenance
-from operators.records import EncodedImage, ExcludedImage, Localization, OperatingPoints, Segmentation
+from operators.records.geometry import PixelBox
+from operators.records.images import EncodedImage, Localization, Segmentation
+from operators.records.operating_points import OperatingPoints
+from operators.records.provenance import RESEARCH_USE_ONLY, Model, Provenance
+from operators.records.sources import ExcludedImage
+from operators.records.study import Study, StudyOutcome
 from operators.report import Page
 from operators.report_pdf import UNPRINTABLE, render_pdf
-from operators.study import Study, StudyOutcome
 from tests.phantoms import classification, radiograph, source_image
 
 PROVENANCE = Provenance(

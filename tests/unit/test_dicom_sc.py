@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from operators.burned_picture import BOX, Words, _font, _wrap, burn, place_labels
 from operators.dicom_sc import encode_sc
-from operators.geometry import PixelBox
-from operators.provenance import RESEARCH_USE_ONLY
-from operators.records import Localization, Radiograph, Segmentation
+from operators.records.geometry import PixelBox
+from operators.records.images import Localization, Radiograph, Segmentation
+from operators.records.provenance import RESEARCH_USE_ONLY
 from tests.phantoms import classification, radiograph, source_image
 from tests.segmentations import PROVENANCE, reread, segmentation
 

@@ -10,15 +10,16 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from operators.codes import NORMALITY, REASONS
 from operators.dicom_report import report_study
 from operators.dicom_sr import encode_report
-from operators.errors import DeclinedReason, FailedReason
-from operators.provenance import RESEARCH_USE_ONLY, Provenance
-from operators.records import EncodedImage, ExcludedImage, Opinion, SourceFile
+from operators.records.codes import NORMALITY, REASONS
+from operators.records.images import EncodedImage, Opinion
+from operators.records.provenance import RESEARCH_USE_ONLY, Provenance
+from operators.records.reasons import DeclinedReason, FailedReason
+from operators.records.sources import ExcludedImage, SourceFile
+from operators.records.study import Study, StudyOutcome
 from operators.report import Page
 from operators.sr_references import IMAGE_CLASSES
-from operators.study import Study, StudyOutcome
 from tests.phantoms import radiograph, source_image
 from tests.segmentations import PAGE, POINTS, PROVENANCE, SEVERAL, encode, reread, segmentation
 

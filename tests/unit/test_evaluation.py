@@ -16,10 +16,11 @@ from monai.transforms import Compose, EnsureChannelFirst
 from PIL import Image
 from sklearn import metrics as judge
 
-from operators.activation_maps import MapRule, activation_map
-from operators.classification import classify
+from operators.activation_maps import activation_map
+from operators.bundle_record import Bundle
+from operators.classify import classify
 from operators.networks import MapClassifier
-from operators.records import Bundle
+from operators.records.rules import MapRule
 from tests.phantoms import tiny_bundle
 from training import plots
 from training.evaluate import ScoreWriter, data_of, scores_of_run

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monai.transforms import Compose, DivisiblePad, EnsureChannelFirst, Resize
 
-from operators.geometry import PixelBox, PixelGeometry, cut, geometry_of, paste, square_around, whole_image
+from operators.records.geometry import PixelBox, PixelGeometry, cut, geometry_of, paste, square_around, whole_image
 
 SIZES = st.integers(40, 5000)
 

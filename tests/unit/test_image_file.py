@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from operators.codes import BODY_PARTS
 from operators.decoding import Decoder
-from operators.errors import ImageError
 from operators.image_file import ImageFile, ImageReader, read_image
 from operators.image_grid import PNG, jpeg_spacing
-from operators.radiographs import Scope
-from operators.records import ExcludedImage, SourceFile
+from operators.records.codes import BODY_PARTS
+from operators.records.errors import ImageError
+from operators.records.rules import Scope
+from operators.records.sources import ExcludedImage, SourceFile
 from tests.phantoms import radiograph, save, stored_phantom
 from training.data import read_pixels
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.geometry import PixelBox
 from operators.image_list import LONGEST_NAME, list_images, safe_names
+from operators.records.geometry import PixelBox
 
 
 @pytest.fixture

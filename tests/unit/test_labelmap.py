@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from operators.dicom_seg import encode_labelmap, encode_seg
-from operators.geometry import PixelBox
-from operators.records import Localization, Segmentation
+from operators.records.geometry import PixelBox
+from operators.records.images import Localization, Segmentation
 from tests.phantoms import classification
 from tests.segmentations import PROVENANCE, reread, segmentation
 

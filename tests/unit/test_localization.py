@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from operators.activation_maps import MapRule, activation_map
-from operators.errors import BundleError
-from operators.geometry import PixelBox, PixelGeometry, whole_image
-from operators.localization import BoxRule, fitted_rules, localize, otsu, suppress
+from operators.activation_maps import activation_map
+from operators.boxes import otsu, suppress
+from operators.fitted import fitted_rules
+from operators.localize import localize
+from operators.records.errors import BundleError
+from operators.records.geometry import PixelBox, PixelGeometry, whole_image
+from operators.records.rules import BoxRule, MapRule
 from tests.phantoms import classification, tiny_bundle
 
 COMPONENTS = BoxRule("components", threshold=0.5, expansion=0.0, most=3, fixed_side=50)

@@ -12,12 +12,12 @@ from monai.transforms import Compose, EnsureChannelFirst
 from PIL import Image
 from torch import nn
 
-from operators.activation_maps import METHODS, MapRule, activation_map
-from operators.classification import classify
-from operators.geometry import PixelBox
-from operators.localization import BoxRule, find_boxes
-from operators.records import Segmentation
-from operators.segmentation import PROMPTS, PromptRule
+from operators.activation_maps import METHODS, activation_map
+from operators.boxes import find_boxes
+from operators.classify import classify
+from operators.records.geometry import PixelBox
+from operators.records.images import Segmentation
+from operators.records.rules import PROMPTS, BoxRule, MapRule, PromptRule
 from tests.phantoms import tiny_bundle
 from tests.sams import Echo
 from training import localization_benchmark, localization_measuring

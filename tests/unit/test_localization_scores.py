@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.metrics import compute_hausdorff_distance
 
-from operators.geometry import PixelBox, intersection_over_union
+from operators.records.geometry import PixelBox, intersection_over_union
 from training.localization_scores import (
     FALSE_BOXES,
     SIZES,

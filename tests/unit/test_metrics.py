@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as judge
 
-from operators.geometry import PixelBox
+from operators.records.geometry import PixelBox
 from training.calibration import (
     BINS,
     Decisions,

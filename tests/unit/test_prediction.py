@@ -18,13 +18,13 @@ from monai.transforms import Compose, EnsureChannelFirst
 from PIL import Image
 
 from operators.bundle import read_config
-from operators.classification import classify
+from operators.classify import classify
 from operators.decoding import Decoder
-from operators.geometry import PixelBox
 from operators.image_file import ImageFile, ImageReader, read_image
 from operators.image_list import list_images
-from operators.localization import BoxRule, localize
+from operators.localize import localize
 from operators.networks import MapClassifier
+from operators.outline import segment
 from operators.prediction import (
     AddHeatMap,
     AddLabels,
@@ -39,9 +39,10 @@ from operators.prediction import (
     prompt_rule,
 )
 from operators.prediction_writer import OutlineWriter, ProgressBar, ScoreWriter
-from operators.radiographs import Scope
-from operators.records import Localization, SourceFile
-from operators.segmentation import PromptRule, segment
+from operators.records.geometry import PixelBox
+from operators.records.images import Localization
+from operators.records.rules import BoxRule, PromptRule, Scope
+from operators.records.sources import SourceFile
 from tests.phantoms import classification, radiograph, save, stored_phantom, tiny_bundle
 
 SCOPE = Scope({"WRIST"}, secondary_capture=False, smallest_side=64, largest_area=1_000_000)

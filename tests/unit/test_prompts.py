@@ -11,8 +11,8 @@ from monai.transforms import Compose
 from PIL import Image
 from torch.nn import functional
 
-from operators.geometry import PixelBox, square_around
 from operators.networks import PyramidImageEncoder, build_sam
+from operators.records.geometry import PixelBox, square_around
 from training.checks import start
 from training.data import read_pixels
 from training.draws import Draw

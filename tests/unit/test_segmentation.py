@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from operators.geometry import PixelBox
 from operators.networks import build_mobile_sam
+from operators.outline import choose, outline_each, segment, vote, window_of
 from operators.prompts import to_input
-from operators.records import Localization
+from operators.records.geometry import PixelBox
+from operators.records.images import Localization
+from operators.records.rules import MASKS, PROMPTS, PromptRule
 from operators.sam import encode
-from operators.segmentation import MASKS, PROMPTS, PromptRule, choose, outline_each, segment, vote, window_of
 from tests.phantoms import classification, tiny_bundle
 from tests.sams import SIDE, Echo, compact_bundle, preprocess
 

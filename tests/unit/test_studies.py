@@ -10,7 +10,7 @@ from pydicom.dataelem import DataElement
 
 from operators.decoding import Decoder
 from operators.dicom_file import NotDicomError
-from operators.records import ExcludedImage, SourceImage
+from operators.records.sources import ExcludedImage, SourceImage
 from operators.studies import index_files, list_files, read_studies
 from tests.phantoms import radiograph, save
 

@@ -8,7 +8,7 @@ from PIL import Image
 from pydicom import dcmread
 
 from operators.dicom_file import read_stored_values
-from operators.radiographs import render
+from operators.grey_scale import render
 from training.phantoms import main as write_phantoms
 from training.wrap_dicom import Description, main, part_of_collection, wrap
 

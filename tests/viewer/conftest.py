@@ -20,11 +20,11 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
-from operators.dicom_objects import encode_image
 from operators.dicom_report import report_study
+from operators.image_objects import encode_image
 from operators.outputs import write_study
-from operators.records import Radiograph
-from operators.study import Study
+from operators.records.images import Radiograph
+from operators.records.study import Study
 from tests.built_studies import EVERY_OBJECT, PAGE, PROVENANCE, outline
 from tests.integration.orthanc import running_orthanc
 from tests.phantoms import source_image

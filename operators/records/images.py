@@ -1,85 +1,28 @@
-"""The frozen records that travel on the wires; each keeps the one before it.
+"""The records of one image, from its pixels to its DICOM objects; each keeps the one before it.
 
-A wire carries one ``study.Study``; its images are records of the wire's stage, or ``ExcludedImage`` once an image is
-declined or has failed. Arrays are read-only from construction on.
+Arrays are read-only from construction on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from operators.errors import ImageError
-from operators.geometry import PixelBox, PixelGeometry
+from operators.records.geometry import PixelBox, PixelGeometry
+from operators.records.sources import SourceImage
 
 if TYPE_CHECKING:  # the decoder's child process reads headers and has no use for torch
-    from torch import nn
+    pass
 
 
 def _freeze(*arrays: NDArray[Any]) -> None:
     for array in arrays:
         array.flags.writeable = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SourceFile:
-    """A file of the input folder. ``name`` is its path relative to that folder, for ``result.json`` only."""
-
-    path: Path
-    name: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class HeaderReply:
-    """What reading a header gives.
-
-    ``header`` is the normalised copy (``dicom_source``), ``problem`` what is wrong with its identity,
-    ``changes`` what was changed in the copy, by tag.
-    """
-
-    header: Dataset
-    has_pixel_data: bool
-    problem: ImageError | None
-    changes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SourceImage:
-    """A DICOM image whose header is read and whose pixels are not.
-
-    ``header`` is the normalised copy (``dicom_source``); ``body_part`` is a defined term of PS3.16 Annex L, or None
-    if the header names none; ``imager_pixel_spacing_mm`` is (row, column) at the detector plane, or None.
-    """
-
-    file: SourceFile
-    header: Dataset
-    sop_instance_uid: str
-    body_part: str | None
-    view_position: str | None
-    laterality: str | None
-    imager_pixel_spacing_mm: tuple[float, float] | None
-    has_pixel_data: bool
-
-    @property
-    def source(self) -> SourceImage:
-        """Return itself: every record on a wire knows its source image."""
-        return self
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ExcludedImage:
-    """An image that will not be analysed: ``state`` is declined or failed, ``reason`` one of ``errors``' codes."""
-
-    source: SourceImage | SourceFile
-    state: str
-    reason: str
-    detail: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,36 +34,6 @@ class Radiograph:
 
     def __post_init__(self) -> None:
         _freeze(self.pixels)
-
-
-@dataclass(frozen=True, slots=True)
-class OperatingPoints:
-    """Probabilities fitted on validation data: below ``rule_out`` normal, at or above ``rule_in`` abnormal."""
-
-    rule_out: float
-    rule_in: float
-
-    def state(self, probability: float) -> str:
-        """Return normal, doubt or abnormal."""
-        if probability < self.rule_out:
-            return "normal"
-        return "abnormal" if probability >= self.rule_in else "doubt"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Bundle:
-    """A verified MONAI bundle: its network in evaluation mode, its pre-processing and its metadata.
-
-    ``preprocess`` takes (rows, columns) float32 [0, 1] and returns (channels, height, width), scaled and then padded
-    at the right and the bottom only. ``sha256`` is that of the weights file.
-    """
-
-    name: str
-    version: str
-    sha256: str
-    network: nn.Module
-    preprocess: Callable[[NDArray[np.float32]], Any]  # a MONAI MetaTensor: a tensor with its affine
-    metadata: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

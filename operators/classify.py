@@ -10,34 +10,14 @@ from statistics import fmean
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import special
 from torch import Tensor, nn
 
-from operators.activation_maps import PLAIN, MapRule
+from operators.bundle_record import Bundle
 from operators.feature_views import ForwardPass, feature_views, head_pass, run, stage_names, stages_of
-from operators.geometry import PixelGeometry, geometry_of, whole_image
-from operators.records import Bundle, Classification, FeatureView, OperatingPoints, Opinion, Radiograph
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """How a network's logit becomes a probability: sigmoid(logit / ``temperature`` + ``bias``).
-
-    Notes
-    -----
-    Temperature scaling: Guo et al., ICML 2017; with a bias it is Platt's scaling.
-    """
-
-    temperature: float
-    bias: float = 0.0
-
-    def probability(self, logit: float) -> float:
-        """Return the probability [0, 1] of a logit."""
-        return float(special.expit(logit / self.temperature + self.bias))
-
-    def logit(self, probability: float) -> float:
-        """Return the logit of a probability, the inverse of ``probability``; of 0 and 1 it is infinite."""
-        return (float(special.logit(probability)) - self.bias) * self.temperature
+from operators.records.geometry import PixelGeometry, geometry_of, whole_image
+from operators.records.images import Classification, FeatureView, Opinion, Radiograph
+from operators.records.operating_points import Calibration, OperatingPoints
+from operators.records.rules import PLAIN, MapRule
 
 
 @dataclass(frozen=True, slots=True, eq=False)

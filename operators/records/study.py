@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-import numpy as np
 from pydicom.dataset import Dataset
 
-from operators.errors import FailedReason, ImageError
-from operators.records import Classification, EncodedImage, ExcludedImage, OperatingPoints, SourceImage
+from operators.records.errors import ImageError
+from operators.records.images import EncodedImage
+from operators.records.reasons import FailedReason
+from operators.records.sources import ExcludedImage, SourceImage
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ class _OfImage(Protocol):
 
 
 Image_co = TypeVar("Image_co", bound=_OfImage, covariant=True)
+
+
 Next = TypeVar("Next", bound=_OfImage)
 
 
@@ -96,30 +99,3 @@ class ReportedStudy:
     study: Study[EncodedImage]
     outcome: StudyOutcome
     objects: Mapping[str, Dataset]
-
-
-def summarise_study(images: Sequence[Classification], excluded: Sequence[str], points: OperatingPoints) -> StudyOutcome:
-    """Return a study's outcome: the mean of its views' probabilities, never normal while one view is abnormal.
-
-    Where the classifiers disagree on a view, the study is not normal either, and abnormal only with an abnormal view.
-
-    Parameters
-    ----------
-    images
-        The classified images.
-    excluded
-        The states of the others: declined or failed.
-
-    Notes
-    -----
-    The mean over views is the rule of MURA (Rajpurkar et al., 2017).
-    """
-    if not images:
-        return StudyOutcome("failed" if "failed" in excluded else "declined", None)
-    probability = float(np.mean([image.probability for image in images]))
-    state = points.state(probability)
-    if any(image.state == "abnormal" for image in images):
-        state = "doubt" if state == "normal" else state
-    elif any(image.disputed for image in images):
-        state = "doubt"
-    return StudyOutcome(state, probability)

@@ -1,117 +1,37 @@
-"""Classification -> localization: the activation map on the original pixels, and boxes around what it shows."""
+"""The activation map -> boxes around what it shows, in original pixels."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from operators.activation_maps import PLAIN, MapRule, activation_map, is_absolute, map_name
-from operators.errors import BundleError
-from operators.geometry import PixelBox, intersection_over_union
-from operators.records import Bundle, Classification, Localization
+from operators.records.geometry import PixelBox, intersection_over_union
+from operators.records.images import Classification
+from operators.records.rules import BoxRule
 
 Array = NDArray[np.float32]
+
+
 Found = list[tuple[float, PixelBox]]  # score [0, 1] and box
+
+
 FLAT = 1e-6  # a map whose values differ by less says nothing of where
+
+
 FINE = 4  # the map is smooth: a quarter of a cell is all the edge's position can mean
+
+
 CANDIDATES = 16  # peaks that are looked at, the brightest first
+
+
 PAPER_SIDE = 224  # side of the source paper's network input, pixels
+
+
 BINS = 256
-CUTS = ("fraction", "otsu")
-BOX_METHODS = ("peaks", "components", "brightest_point", "brightest_point_224")
-
-
-@dataclass(frozen=True, slots=True)
-class BoxRule:
-    """How boxes are found on the activation map.
-
-    Parameters
-    ----------
-    method
-        ``peaks``: about each local maximum, the connected region at or above ``threshold`` x that maximum;
-        ``components``: the connected regions at or above one cut for the whole map; ``brightest_point``: one box of
-        ``fixed_side`` original pixels about the maximum; ``brightest_point_224``: the same with ``fixed_side`` measured
-        on the image resized to 224 x 224, as in the source paper.
-    threshold
-        Fraction of the maximum, 0 to 1.
-    expansion
-        How much a region's box is enlarged, as a fraction of its sides.
-    most
-        Boxes per image, the brightest first.
-    fixed_side
-        Side of the ``brightest_point`` boxes, pixels.
-    cut
-        Of ``components``: ``fraction``, ``threshold`` x the map's maximum; ``otsu``, the cut that splits the map's
-        values best in two (Otsu, 1979).
-    least_score
-        A box with a smaller score is dropped, but for the image's first: what is not called normal shows where.
-    overlap
-        Non-maximum suppression: a box gives way to a brighter one if their IoU is at least this.
-
-    Raises
-    ------
-    ValueError
-        If there is no such method or cut.
-    """
-
-    method: str
-    threshold: float
-    expansion: float
-    most: int = 3
-    fixed_side: int = 50
-    cut: str = "fraction"
-    least_score: float = 0.0
-    overlap: float = 0.2
-
-    def __post_init__(self) -> None:
-        if self.method not in BOX_METHODS or self.cut not in CUTS:
-            raise ValueError(
-                f"boxes {self.method!r}, cut {self.cut!r}: boxes must be one of {', '.join(BOX_METHODS)}, "
-                f"cut one of {', '.join(CUTS)}"
-            )
-
-
-def fitted_rules(bundle: Bundle) -> tuple[MapRule, BoxRule]:
-    """Return how maps are made and boxes found with a classifier: what ``training.fit`` wrote into its metadata.
-
-    Raises
-    ------
-    BundleError
-        If there is no such way.
-    """
-    fitted = bundle.metadata["localization"]
-    try:
-        maps = MapRule(
-            method=fitted.get("map", "cam"),
-            stages=fitted.get("stages_used", 1),
-            flips=fitted.get("flips", False),
-            scales=tuple(fitted.get("scales", (1.0,))),
-        )
-        boxes = BoxRule(
-            method=fitted.get("boxes", "components"),
-            threshold=fitted["threshold"],
-            expansion=fitted["expansion"],
-            cut=fitted.get("cut", "fraction"),
-            least_score=fitted.get("least_score", 0.0),
-        )
-    except (TypeError, ValueError) as error:
-        raise BundleError(f"bundle {bundle.name}: localization of metadata.json cannot be used ({error})") from error
-    return maps, boxes
-
-
-def localize(classification: Classification, rule: BoxRule, maps: MapRule = PLAIN) -> Localization:
-    """Find the boxes of one image; a normal image has none, nor has one whose map is the same everywhere."""
-    cells = activation_map(classification, maps)
-    heatmap = classification.geometry.map_to_original(cells, classification.feature_stride)
-    found = [] if classification.state == "normal" else find_boxes(classification, cells, rule)
-    boxes, scores = tuple(box for _, box in found), tuple(score for score, _ in found)
-    named, relative = map_name(classification, maps), not is_absolute(classification, maps)
-    return Localization(classification, heatmap, boxes, scores, named, relative)
 
 
 def find_boxes(classification: Classification, cells: Array, rule: BoxRule) -> Found:

@@ -6,65 +6,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from segment_anything.modeling import Sam
 
 from operators.automatic_masks import generate, mask_of_box
-from operators.geometry import PixelBox, cut, paste, square_around, whole_image
+from operators.bundle_record import Bundle
 from operators.prompts import Points, centre_point, heat_points, jittered_boxes, no_points
-from operators.records import Bundle, Localization, Segmentation
+from operators.records.geometry import PixelBox, cut, paste, square_around, whole_image
+from operators.records.images import Localization, Segmentation
+from operators.records.rules import PromptRule
 from operators.sam import MASK_LOGIT, EncodedWindow, decode, encode, sam_of
 
 Array = NDArray[np.float32]
+
+
 Outline = tuple[NDArray[np.bool_], float]
-PROMPTS = ("box", "box_centre", "box_points", "automatic")
-MASKS = ("one", "best_of_three")
-MOST_VOTES = 25  # ``prompts.JITTERS``
+
+
 COLD = 1e-6  # a heat map that does not exceed it says nothing of where
-
-
-@dataclass(frozen=True, slots=True)
-class PromptRule:
-    """What SAM sees of the image, what it is told, and which of its masks is taken.
-
-    Parameters
-    ----------
-    zoom
-        Side of the square window about a box, in longer sides of the box; None: the whole image.
-    smallest_window
-        Least side of a window, original pixels.
-    prompt
-        ``box``; ``box_centre``: and a positive point in its centre; ``box_points``: and a positive point where the heat
-        map is highest in the box, and negative ones where it is lowest beside it, or ``box_centre`` where there is no
-        heat map; ``automatic``: no prompt, the mask of the whole image that suits the box best (the other parameters
-        have no meaning then).
-    votes
-        1 to 25: so many variations of the box, the first the box itself, vote on each pixel.
-    masks
-        ``one``: SAM's mask of an unambiguous prompt; ``best_of_three``: of its three masks of an ambiguous one that of
-        the highest predicted IoU x overlap with the heat map, or predicted IoU alone where there is no heat map.
-
-    Raises
-    ------
-    ValueError
-        If there is no such prompt, number of votes or choice of masks.
-    """
-
-    zoom: float | None
-    smallest_window: int = 32
-    prompt: str = "box"
-    votes: int = 1
-    masks: str = "one"
-
-    def __post_init__(self) -> None:
-        if self.prompt not in PROMPTS or self.masks not in MASKS or not 1 <= self.votes <= MOST_VOTES:
-            raise ValueError(
-                f"prompt {self.prompt}, votes {self.votes}, masks {self.masks}: prompt must be one of "
-                f"{', '.join(PROMPTS)}, votes from 1 to {MOST_VOTES}, masks {' or '.join(MASKS)}"
-            )
 
 
 def segment(localization: Localization, bundle: Bundle, rule: PromptRule) -> Segmentation:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
@@ -13,22 +12,12 @@ from operators.dicom_heatmap import encode_heatmap
 from operators.dicom_sc import encode_sc
 from operators.dicom_seg import encode_labelmap, encode_seg
 from operators.dicom_source import is_referable
-from operators.errors import EncodingError
-from operators.provenance import Provenance
-from operators.records import EncodedImage, Segmentation
+from operators.records.errors import EncodingError
+from operators.records.images import EncodedImage, Segmentation
+from operators.records.provenance import Provenance
+from operators.records.rules import ObjectRule
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectRule:
-    """Which objects are written beside SEG and SR, and how; see ``app.yaml``, ``outputs``."""
-
-    heatmap: bool
-    sc: bool
-    gsps: bool
-    labelmap: bool
-    viewer_geometry: bool
 
 
 def encode_image(segmentation: Segmentation, number: int, rule: ObjectRule, provenance: Provenance) -> EncodedImage:

@@ -10,7 +10,7 @@ from datetime import datetime
 import highdicom as hd
 from pydicom.dataset import Dataset
 
-from operators.codes import ARTIFICIAL_INTELLIGENCE, PROCESSING_EQUIPMENT
+from operators.records.codes import ARTIFICIAL_INTELLIGENCE, PROCESSING_EQUIPMENT
 
 APPLICATION = "OsteoMAP"
 RESEARCH_USE_ONLY = "RESEARCH USE ONLY - not for clinical use"

@@ -1,0 +1,1 @@
+"""What travels between the stages and what they have agreed on."""

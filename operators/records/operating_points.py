@@ -1,0 +1,45 @@
+"""How a network's output becomes a probability, and a probability a state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the decoder's child process reads headers and has no use for torch
+    pass
+from scipy import special
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoints:
+    """Probabilities fitted on validation data: below ``rule_out`` normal, at or above ``rule_in`` abnormal."""
+
+    rule_out: float
+    rule_in: float
+
+    def state(self, probability: float) -> str:
+        """Return normal, doubt or abnormal."""
+        if probability < self.rule_out:
+            return "normal"
+        return "abnormal" if probability >= self.rule_in else "doubt"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How a network's logit becomes a probability: sigmoid(logit / ``temperature`` + ``bias``).
+
+    Notes
+    -----
+    Temperature scaling: Guo et al., ICML 2017; with a bias it is Platt's scaling.
+    """
+
+    temperature: float
+    bias: float = 0.0
+
+    def probability(self, logit: float) -> float:
+        """Return the probability [0, 1] of a logit."""
+        return float(special.expit(logit / self.temperature + self.bias))
+
+    def logit(self, probability: float) -> float:
+        """Return the logit of a probability, the inverse of ``probability``; of 0 and 1 it is infinite."""
+        return (float(special.logit(probability)) - self.bias) * self.temperature

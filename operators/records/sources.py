@@ -1,0 +1,69 @@
+"""A file, its header, and an image before its pixels are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydicom.dataset import Dataset
+
+from operators.records.errors import ImageError
+
+if TYPE_CHECKING:  # the decoder's child process reads headers and has no use for torch
+    pass
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceFile:
+    """A file of the input folder. ``name`` is its path relative to that folder, for ``result.json`` only."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeaderReply:
+    """What reading a header gives.
+
+    ``header`` is the normalised copy (``dicom_source``), ``problem`` what is wrong with its identity,
+    ``changes`` what was changed in the copy, by tag.
+    """
+
+    header: Dataset
+    has_pixel_data: bool
+    problem: ImageError | None
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceImage:
+    """A DICOM image whose header is read and whose pixels are not.
+
+    ``header`` is the normalised copy (``dicom_source``); ``body_part`` is a defined term of PS3.16 Annex L, or None
+    if the header names none; ``imager_pixel_spacing_mm`` is (row, column) at the detector plane, or None.
+    """
+
+    file: SourceFile
+    header: Dataset
+    sop_instance_uid: str
+    body_part: str | None
+    view_position: str | None
+    laterality: str | None
+    imager_pixel_spacing_mm: tuple[float, float] | None
+    has_pixel_data: bool
+
+    @property
+    def source(self) -> SourceImage:
+        """Return itself: every record on a wire knows its source image."""
+        return self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExcludedImage:
+    """An image that will not be analysed: ``state`` is declined or failed, ``reason`` one of ``errors``' codes."""
+
+    source: SourceImage | SourceFile
+    state: str
+    reason: str
+    detail: str

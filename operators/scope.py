@@ -1,0 +1,104 @@
+"""Header -> is the image a radiograph in scope, and what does it show?"""
+
+from __future__ import annotations
+
+from collections.abc import MutableSequence
+
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    SecondaryCaptureImageStorage,
+)
+
+from operators.records.codes import body_part_of_region, normalise_body_part
+from operators.records.errors import InvalidDicomError, UnsupportedImageError
+from operators.records.reasons import DeclinedReason, FailedReason
+from operators.records.rules import Scope
+
+PROJECTION_MODALITIES = ("CR", "DX", "RG")
+
+
+def body_part(header: Dataset) -> str | None:
+    """Return the body part that a header names: Body Part Examined, else Anatomic Region Sequence, else None."""
+    named = normalise_body_part(str(header.get("BodyPartExamined") or ""))
+    regions = header.get("AnatomicRegionSequence")
+    return named or (body_part_of_region(regions[0]) if regions else None)
+
+
+def laterality(header: Dataset) -> str | None:
+    """Return L, R, B or U as the header says, or None."""
+    return str(header.get("ImageLaterality") or header.get("Laterality") or "") or None
+
+
+def imager_pixel_spacing_mm(header: Dataset) -> tuple[float, float] | None:
+    """Return (row, column) spacing at the detector plane in mm, or None; never a patient-plane spacing (PS3.3 10.7)."""
+    spacing = header.get("ImagerPixelSpacing")
+    if not isinstance(spacing, MutableSequence) or len(spacing) != 2 or min(spacing) <= 0:
+        return None
+    return float(spacing[0]), float(spacing[1])
+
+
+def check_scope(header: Dataset, scope: Scope) -> None:
+    """Raise unless the header is that of a radiograph in scope.
+
+    Raises
+    ------
+    UnsupportedImageError
+        If the image is declined; the reason is coded.
+    InvalidDicomError
+        If an attribute that decoding needs is absent or impossible.
+    """
+    _check_kind(header, scope)
+    if int(header.get("NumberOfFrames") or 1) > 1:
+        raise UnsupportedImageError(DeclinedReason.MULTI_FRAME, "several frames; only single-frame images are read")
+    if header.get("SamplesPerPixel", 1) != 1 or header.get("PhotometricInterpretation") not in (
+        "MONOCHROME1",
+        "MONOCHROME2",
+    ):
+        raise UnsupportedImageError(DeclinedReason.COLOUR, "not a grey-scale image (MONOCHROME1 or MONOCHROME2)")
+    part = body_part(header)
+    if part is not None and part not in scope.body_parts:
+        raise UnsupportedImageError(
+            DeclinedReason.BODY_PART_OUT_OF_SCOPE,
+            "the body part is not in the scope list; see radiographs: body_parts in app.yaml",
+        )
+    _check_matrix(header, scope)
+
+
+def _check_kind(header: Dataset, scope: Scope) -> None:
+    sop_class, modality = header.get("SOPClassUID"), header.get("Modality")
+    if sop_class == DigitalXRayImageStorageForProcessing or header.get("PresentationIntentType") == "FOR PROCESSING":
+        raise UnsupportedImageError(DeclinedReason.FOR_PROCESSING, "for processing; send the image for presentation")
+    if sop_class in (ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation):
+        return
+    if sop_class == SecondaryCaptureImageStorage and modality in PROJECTION_MODALITIES:
+        if scope.secondary_capture:
+            return
+        raise UnsupportedImageError(
+            DeclinedReason.NOT_A_RADIOGRAPH, "a Secondary Capture; see radiographs: secondary_capture in app.yaml"
+        )
+    raise UnsupportedImageError(DeclinedReason.NOT_A_RADIOGRAPH, "neither a CR nor a DX image")
+
+
+def _check_matrix(header: Dataset, scope: Scope) -> None:
+    rows, columns = (int(header.get(keyword) or 0) for keyword in ("Rows", "Columns"))
+    if rows <= 0 or columns <= 0:
+        raise InvalidDicomError(FailedReason.HEADER_INVALID, "Rows or Columns is absent or zero")
+    if min(rows, columns) < scope.smallest_side:
+        raise UnsupportedImageError(
+            DeclinedReason.TOO_SMALL, f"{columns} x {rows} pixels; the least is {scope.smallest_side} a side"
+        )
+    if rows * columns > scope.largest_area:
+        raise UnsupportedImageError(
+            DeclinedReason.TOO_LARGE, f"{columns} x {rows} pixels; the most is {scope.largest_area} in all"
+        )
+    allocated, stored, high = (int(header.get(keyword) or 0) for keyword in ("BitsAllocated", "BitsStored", "HighBit"))
+    if allocated not in (8, 16) or not 2 <= stored <= allocated or not stored - 1 <= high < allocated:
+        raise InvalidDicomError(
+            FailedReason.HEADER_INVALID,
+            f"bits allocated / stored / high bit of {allocated} / {stored} / {high} are impossible",
+        )
+    if header.get("PixelRepresentation", 0) not in (0, 1):
+        raise InvalidDicomError(FailedReason.HEADER_INVALID, "Pixel Representation is neither 0 nor 1")

@@ -1,0 +1,38 @@
+"""The classifications of a study's images -> the state and the probability of the study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from operators.records.images import Classification
+from operators.records.operating_points import OperatingPoints
+from operators.records.study import StudyOutcome
+
+
+def summarise_study(images: Sequence[Classification], excluded: Sequence[str], points: OperatingPoints) -> StudyOutcome:
+    """Return a study's outcome: the mean of its views' probabilities, never normal while one view is abnormal.
+
+    Where the classifiers disagree on a view, the study is not normal either, and abnormal only with an abnormal view.
+
+    Parameters
+    ----------
+    images
+        The classified images.
+    excluded
+        The states of the others: declined or failed.
+
+    Notes
+    -----
+    The mean over views is the rule of MURA (Rajpurkar et al., 2017).
+    """
+    if not images:
+        return StudyOutcome("failed" if "failed" in excluded else "declined", None)
+    probability = float(np.mean([image.probability for image in images]))
+    state = points.state(probability)
+    if any(image.state == "abnormal" for image in images):
+        state = "doubt" if state == "normal" else state
+    elif any(image.disputed for image in images):
+        state = "doubt"
+    return StudyOutcome(state, probability)
