@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from operators.records.geometry_more import scaled_size
+from operators.records.geometry import scaled_size
 from operators.records.images import Classification, FeatureView
 from operators.records.rules import PLAIN, MapRule
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:  # the decoder's child process reads headers and has no use for torch
-    from torch import nn
+from torch import nn
 
 
 @dataclass(frozen=True, slots=True, eq=False)

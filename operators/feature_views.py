@@ -14,8 +14,7 @@ from torch.nn import functional
 
 from operators.bundle_record import Bundle
 from operators.records.errors import BundleError
-from operators.records.geometry import PixelGeometry
-from operators.records.geometry_more import scaled_size
+from operators.records.geometry import PixelGeometry, scaled_size
 from operators.records.images import FeatureStage, FeatureView
 from operators.records.rules import MapRule
 

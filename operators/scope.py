@@ -1,4 +1,4 @@
-"""Header -> is the image a radiograph in scope, and what does it show?"""
+"""Header -> whether the image is a radiograph in scope, and what it shows."""
 
 from __future__ import annotations
 

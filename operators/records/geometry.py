@@ -133,6 +133,11 @@ def whole_image(rows: int, columns: int) -> PixelBox:
     return PixelBox(0, 0, columns, rows)
 
 
+def scaled_size(geometry: PixelGeometry, scale: float) -> tuple[int, int]:
+    """Return the (height, width) of a view that is ``scale`` times as large as the plain one."""
+    return max(round(geometry.input_height * scale), 1), max(round(geometry.input_width * scale), 1)
+
+
 def intersection_over_union(first: PixelBox, second: PixelBox) -> float:
     """Return the IoU [0, 1] of two boxes."""
     width = min(first.right, second.right) - max(first.left, second.left)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,6 @@ from pydicom.dataset import Dataset
 
 from operators.records.geometry import PixelBox, PixelGeometry
 from operators.records.sources import SourceImage
-
-if TYPE_CHECKING:  # the decoder's child process reads headers and has no use for torch
-    pass
 
 
 def _freeze(*arrays: NDArray[Any]) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # the decoder's child process reads headers and has no use for torch
-    pass
 from scipy import special
 
 

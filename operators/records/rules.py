@@ -12,8 +12,6 @@ MAP_LABELS = {
     "layer_cam": "LayerCAM",
     "hires_cam": "HiResCAM",
 }
-
-
 MAP_METHODS = tuple(MAP_LABELS)
 
 
@@ -70,11 +68,7 @@ class MapRule:
 
 
 PLAIN = MapRule()
-
-
 CUTS = ("fraction", "otsu")
-
-
 BOX_METHODS = ("peaks", "components", "brightest_point", "brightest_point_224")
 
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
 
 from operators.records.errors import ImageError
-
-if TYPE_CHECKING:  # the decoder's child process reads headers and has no use for torch
-    pass
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,8 +26,7 @@ from operators.classify import classify, classify_together
 from operators.feature_views import run, stage_names
 from operators.networks import MapClassifier
 from operators.records.errors import BundleError
-from operators.records.geometry import PixelGeometry, whole_image
-from operators.records.geometry_more import scaled_size
+from operators.records.geometry import PixelGeometry, scaled_size, whole_image
 from operators.records.images import Classification, FeatureStage, FeatureView, Radiograph
 from operators.records.rules import PLAIN, MapRule
 from tests.phantoms import classification, source_image, tiny_bundle
