@@ -21,15 +21,15 @@ from monai_app.settings import Settings, SettingsError, embedded_models, read_se
 from operators.bundle import load_classifier, load_segmenter
 from operators.bundle_record import Bundle
 from operators.classify import image_points, study_points
-from operators.decoding import Decoder
-from operators.dicom_file import NotDicomError
 from operators.outputs import ImageSummary, StudySummary
+from operators.reading.decoder import Decoder
+from operators.reading.dicom_file import NotDicomError
+from operators.reading.folder import FolderIndex, HeaderReader, index_files, list_files, read_studies
 from operators.records.errors import BundleError
 from operators.records.provenance import Model, Provenance
 from operators.records.reasons import FailedReason
 from operators.records.sources import HeaderReply
 from operators.report import Page
-from operators.studies import FolderIndex, HeaderReader, index_files, list_files, read_studies
 
 logger = logging.getLogger("osteomap")
 

@@ -17,8 +17,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation
 
 from operators.dicom_report import report_study
-from operators.dicom_source import IF_PRESENT, TYPE_2, normalise
 from operators.image_objects import encode_image
+from operators.reading.normalised_header import IF_PRESENT, TYPE_2, normalise
+from operators.reading.scope import body_part, imager_pixel_spacing_mm, laterality
 from operators.records.codes import BODY_PARTS
 from operators.records.geometry import PixelBox, PixelGeometry, whole_image
 from operators.records.images import (
@@ -38,7 +39,6 @@ from operators.records.rules import ObjectRule
 from operators.records.sources import ExcludedImage, SourceFile, SourceImage
 from operators.records.study import Study
 from operators.report import Page
-from operators.scope import body_part, imager_pixel_spacing_mm, laterality
 
 # What the two full headers say where the VR alone does not tell a valid value.
 _TWO_VALUES: Mapping[str, tuple[object, object]] = {

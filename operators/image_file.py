@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset
 
-from operators.decoding import Decoder
-from operators.dicom_file import NotDicomError
 from operators.image_grid import PNG, grid_of, grid_of_nifti, jpeg_spacing, png_spacing
+from operators.reading.decoder import Decoder
+from operators.reading.dicom_file import NotDicomError
+from operators.reading.scope import body_part, check_scope, imager_pixel_spacing_mm, laterality
 from operators.records.errors import ImageError, InvalidDicomError, UnsupportedImageError
 from operators.records.images import Radiograph
 from operators.records.reasons import DeclinedReason, FailedReason
 from operators.records.rules import Scope
 from operators.records.sources import ExcludedImage, SourceFile, SourceImage
-from operators.scope import body_part, check_scope, imager_pixel_spacing_mm, laterality
 
 Array = NDArray[np.float32]
 JPEG = b"\xff\xd8\xff"

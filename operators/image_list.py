@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from operators.reading.folder import list_files
 from operators.records.geometry import PixelBox
 from operators.records.sources import SourceFile
-from operators.studies import list_files
 
 BOXES = "boxes_xyxy"
 MOST_BOXES = 255  # labels of a uint8 image

@@ -11,7 +11,7 @@ from operators.dicom_gsps import encode_gsps
 from operators.dicom_heatmap import encode_heatmap
 from operators.dicom_sc import encode_sc
 from operators.dicom_seg import encode_labelmap, encode_seg
-from operators.dicom_source import is_referable
+from operators.reading.normalised_header import is_referable
 from operators.records.errors import EncodingError
 from operators.records.images import EncodedImage, Segmentation
 from operators.records.provenance import Provenance

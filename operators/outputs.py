@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 
-from operators.dicom_source import is_referable
+from operators.reading.normalised_header import is_referable
 from operators.records.geometry import PixelBox
 from operators.records.images import Classification, EncodedImage
 from operators.records.sources import ExcludedImage, SourceFile

@@ -6,14 +6,14 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
-from operators.decoding import Decoder
+from operators.reading.decoder import Decoder
+from operators.reading.scope import check_scope
 from operators.records.errors import UnsupportedImageError
 from operators.records.images import Radiograph
 from operators.records.reasons import DeclinedReason
 from operators.records.rules import Scope
 from operators.records.sources import SourceImage
 from operators.records.study import Study
-from operators.scope import check_scope
 from operators.stage_operator import StageOperator
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydicom import uid
 
-from operators.dicom_source import is_referable
+from operators.reading.normalised_header import is_referable
 from operators.records.images import EncodedImage
 from operators.records.reasons import DeclinedReason
 from operators.records.sources import ExcludedImage, SourceImage

@@ -9,7 +9,7 @@ from highdicom import sr
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from operators.dicom_source import is_referable
+from operators.reading.normalised_header import is_referable
 from operators.records.codes import (
     BODY_PARTS,
     LATERALITIES,

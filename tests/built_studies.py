@@ -14,9 +14,10 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from operators.dicom_report import report_study
-from operators.dicom_source import check_identity
 from operators.image_objects import encode_image
 from operators.outputs import write_study
+from operators.reading.normalised_header import check_identity
+from operators.reading.scope import check_scope
 from operators.records.codes import BODY_PARTS
 from operators.records.errors import ImageError
 from operators.records.geometry import PixelBox
@@ -28,7 +29,6 @@ from operators.records.rules import ObjectRule, Scope
 from operators.records.sources import ExcludedImage, SourceImage
 from operators.records.study import ReportedStudy, Study
 from operators.report import Page
-from operators.scope import check_scope
 from tests.header_variants import VARIANTS, put
 from tests.phantoms import classification, source_image, stored_phantom
 from training.phantoms import mask_box

@@ -11,11 +11,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from operators.bundle_record import Bundle
-from operators.dicom_source import normalise
+from operators.reading.normalised_header import normalise
+from operators.reading.scope import body_part, imager_pixel_spacing_mm, laterality
 from operators.records.geometry import PixelGeometry, whole_image
 from operators.records.images import Classification, FeatureStage, FeatureView, Opinion, Radiograph
 from operators.records.sources import SourceFile, SourceImage
-from operators.scope import body_part, imager_pixel_spacing_mm, laterality
 from training.phantoms import draw_phantom
 from training.wrap_dicom import Description, wrap
 

@@ -20,10 +20,10 @@ from monai_app.app import scope
 from monai_app.settings import read_settings
 from operators.bundle import read_config
 from operators.classify import classify
-from operators.decoding import Decoder
 from operators.fitted import fitted_rules
 from operators.image_file import read_image
 from operators.localize import localize
+from operators.reading.decoder import Decoder
 from operators.records.rules import PromptRule
 from operators.records.sources import SourceFile
 from tests.phantoms import radiograph, save, stored_phantom

@@ -7,7 +7,7 @@ import csv
 import numpy as np
 import pytest
 
-from operators.decoding import Decoder
+from operators.reading.decoder import Decoder
 
 pytestmark = pytest.mark.shared_data
 

@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from operators.decoding import Decoder
-from operators.dicom_file import NotDicomError
+from operators.reading.decoder import Decoder
+from operators.reading.dicom_file import NotDicomError
 from operators.records.errors import InvalidDicomError, UnsupportedImageError
 from tests.phantoms import radiograph, save
 

@@ -18,9 +18,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from operators.codecs import sample_precision
-from operators.dicom_file import NotDicomError, read_header, read_stored_values
-from operators.dicom_source import check_identity
+from operators.reading.codecs import sample_precision
+from operators.reading.dicom_file import NotDicomError, read_header, read_stored_values
+from operators.reading.normalised_header import check_identity
 from operators.records.errors import InvalidDicomError
 from tests.phantoms import radiograph, save, stored_phantom
 

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from operators.contours import contours
 from operators.dicom_gsps import encode_gsps
-from operators.grey_scale import apply_window
+from operators.reading.grey_scale import apply_window
 from operators.records.images import Opinion
 from operators.records.provenance import RESEARCH_USE_ONLY
 from tests.phantoms import radiograph

@@ -14,16 +14,16 @@ from pydicom.dataset import Dataset
 
 from monai_app.rules import shaping
 from monai_app.settings import read_settings
-from operators.decoding import _answer as answer
 from operators.dicom_report import report_study
-from operators.dicom_source import check_identity
 from operators.image_objects import encode_image
+from operators.reading.decoder_process import _answer as answer
+from operators.reading.normalised_header import check_identity
+from operators.reading.scope import check_scope
 from operators.records.errors import EncodingError, ImageError
 from operators.records.images import EncodedImage, Segmentation
 from operators.records.provenance import RESEARCH_USE_ONLY, Model, Provenance
 from operators.records.rules import Scope
 from operators.records.study import Study
-from operators.scope import check_scope
 from tests.built_studies import EVERY_OBJECT
 from tests.phantoms import radiograph
 from tests.segmentations import PAGE, PROVENANCE, RULE, SEVERAL, encode, reread, segmentation

@@ -15,18 +15,18 @@ from pydicom import config
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from operators.decoding import _answer as answer
 from operators.dicom_report import report_study
-from operators.dicom_source import IF_PRESENT, TYPE_2, check_identity, is_referable, normalise
-from operators.grey_scale import render
 from operators.image_objects import encode_image
+from operators.reading.decoder_process import _answer as answer
+from operators.reading.grey_scale import render
+from operators.reading.header_values import valid_values
+from operators.reading.normalised_header import IF_PRESENT, TYPE_2, check_identity, is_referable, normalise
+from operators.reading.scope import body_part, check_scope
 from operators.records.codes import BODY_PARTS, normalise_body_part
 from operators.records.errors import ImageError
 from operators.records.images import EncodedImage
 from operators.records.rules import ObjectRule, Scope
 from operators.records.study import Study
-from operators.scope import body_part, check_scope
-from operators.source_values import valid_values
 from tests.built_studies import PAGE, PROVENANCE, Look, segment
 from tests.header_variants import NO_OBJECTS, OBJECTS, VARIANTS, HeaderVariant, put, raw
 from tests.phantoms import classification as phantom_classification

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from operators.decoding import Decoder
 from operators.image_file import ImageFile, ImageReader, read_image
 from operators.image_grid import PNG, jpeg_spacing
+from operators.reading.decoder import Decoder
 from operators.records.codes import BODY_PARTS
 from operators.records.errors import ImageError
 from operators.records.rules import Scope

@@ -19,7 +19,6 @@ from PIL import Image
 
 from operators.bundle import read_config
 from operators.classify import classify
-from operators.decoding import Decoder
 from operators.image_file import ImageFile, ImageReader, read_image
 from operators.image_list import list_images
 from operators.localize import localize
@@ -39,6 +38,7 @@ from operators.prediction import (
     prompt_rule,
 )
 from operators.prediction_writer import OutlineWriter, ProgressBar, ScoreWriter
+from operators.reading.decoder import Decoder
 from operators.records.geometry import PixelBox
 from operators.records.images import Localization
 from operators.records.rules import BoxRule, PromptRule, Scope

@@ -7,11 +7,11 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForProcessing, SecondaryCaptureImageStorage
 
-from operators.grey_scale import apply_window, render
+from operators.reading.grey_scale import apply_window, render
+from operators.reading.scope import body_part, check_scope, imager_pixel_spacing_mm
 from operators.records.codes import BODY_PARTS
 from operators.records.errors import InvalidDicomError, UnsupportedImageError
 from operators.records.rules import Scope
-from operators.scope import body_part, check_scope, imager_pixel_spacing_mm
 from tests.phantoms import radiograph
 
 SCOPE = Scope(frozenset(BODY_PARTS), secondary_capture=False, smallest_side=64, largest_area=100_000_000)

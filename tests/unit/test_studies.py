@@ -8,10 +8,10 @@ import pytest
 from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 
-from operators.decoding import Decoder
-from operators.dicom_file import NotDicomError
+from operators.reading.decoder import Decoder
+from operators.reading.dicom_file import NotDicomError
+from operators.reading.folder import index_files, list_files, read_studies
 from operators.records.sources import ExcludedImage, SourceImage
-from operators.studies import index_files, list_files, read_studies
 from tests.phantoms import radiograph, save
 
 

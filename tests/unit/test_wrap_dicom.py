@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from operators.dicom_file import read_stored_values
-from operators.grey_scale import render
+from operators.reading.dicom_file import read_stored_values
+from operators.reading.grey_scale import render
 from training.phantoms import main as write_phantoms
 from training.wrap_dicom import Description, main, part_of_collection, wrap
 

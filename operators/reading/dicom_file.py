@@ -29,7 +29,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
-from operators import codecs
+from operators.reading import codecs
 from operators.records.errors import InvalidDicomError
 from operators.records.reasons import FailedReason
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from operators.source_values import valid_values
+from operators.reading.header_values import valid_values
 
 SEQUENCES = ("ModalityLUTSequence", "VOILUTSequence")
 _RESCALE = ("RescaleSlope", "RescaleIntercept", "RescaleType")

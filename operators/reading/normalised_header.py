@@ -13,11 +13,11 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
+from operators.reading.header_values import valid_values
+from operators.reading.lookup_tables import SEQUENCES as LUT_SEQUENCES
+from operators.reading.lookup_tables import drop_what_does_not_fit, well_formed_items
 from operators.records.errors import InvalidDicomError
 from operators.records.reasons import FailedReason
-from operators.source_luts import SEQUENCES as LUT_SEQUENCES
-from operators.source_luts import drop_what_does_not_fit, well_formed_items
-from operators.source_values import valid_values
 
 UNICODE = "ISO_IR 192"
 EMPTIED, REWRITTEN = "emptied", "rewritten"

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from operators.reading.scope import body_part, imager_pixel_spacing_mm, laterality
 from operators.records.errors import ImageError
 from operators.records.reasons import DeclinedReason, FailedReason
 from operators.records.sources import ExcludedImage, HeaderReply, SourceFile, SourceImage
 from operators.records.study import Study
-from operators.scope import body_part, imager_pixel_spacing_mm, laterality
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,76 @@
+"""The child process that reads untrusted files: ``python -m operators.reading.decoder_process MEMORY_MIB TIMEOUT_S``.
+
+It answers each request with one JSON line and, for pixels, the raw float32 picture; nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pydicom
+
+from operators.reading.dicom_file import NotDicomError, read_header, read_stored_values
+from operators.reading.grey_scale import render
+from operators.reading.normalised_header import normalise
+from operators.records.errors import ImageError, InvalidDicomError
+from operators.records.reasons import FailedReason
+
+
+def _tell(error: ImageError) -> dict[str, str]:
+    return {"state": error.state, "reason": str(error.reason), "detail": error.detail}
+
+
+def _answer(job: str, path: Path) -> tuple[dict[str, Any], bytes]:
+    """Do one job in the child and return (reply, body)."""
+    try:
+        if job == "header":
+            header, has_pixels = read_header(path)
+            copy, changes = normalise(header)
+            return {"header": copy.to_json_dict(), "changes": changes, "pixel_data": has_pixels}, b""
+        header, stored = read_stored_values(path)
+        picture = render(stored, header)
+        return {"rows": picture.shape[0], "columns": picture.shape[1], "bytes": picture.nbytes}, picture.tobytes()
+    except NotDicomError:
+        return {"not_dicom": True}, b""
+    except ImageError as error:
+        return {"error": _tell(error)}, b""
+    except BaseException as error:  # noqa: BLE001 - around decoders, in a child process
+        reason = FailedReason.UNREADABLE_FILE if job == "header" else FailedReason.PIXEL_DATA_CORRUPT
+        detail = f"the file cannot be read ({type(error).__name__}); check access rights or export the image again"
+        return {"error": _tell(InvalidDicomError(reason, detail))}, b""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Answer requests on standard input until it closes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("memory_mib", type=int)
+    parser.add_argument("timeout_s", type=float)
+    options = parser.parse_args(arguments)
+    limit = options.memory_mib * 1024 * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold patient data
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)  # pydicom's messages quote values
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # codecs print; the answers' pipe stays clean
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        signal.setitimer(
+            signal.ITIMER_REAL, options.timeout_s + 1
+        )  # the client may be gone; the signal ends this child
+        reply, body = _answer(request["job"], Path(request["path"]))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        text = json.dumps(reply).encode()
+        answers.write(len(text).to_bytes(8, "big") + text + body)
+        answers.flush()
+    return 0
