@@ -11,11 +11,11 @@ from monai.deploy.core import Application
 
 from monai_app.rules import box_rule, map_rule, object_rule, prompt_rule, scope
 from monai_app.settings import Settings
-from operators.bundle_record import Bundle
 from operators.classification_operator import ClassificationOperator
 from operators.dicom_objects_operator import DicomObjectsOperator
 from operators.dicom_report_operator import DicomReportOperator
 from operators.localization_operator import LocalizationOperator
+from operators.networks.bundle import Bundle
 from operators.radiographs_operator import RadiographsOperator
 from operators.reading.decoder import Decoder
 from operators.records.sources import SourceImage

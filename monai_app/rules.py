@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from monai_app.settings import Settings, SettingsError
-from operators.bundle_record import Bundle
-from operators.fitted import fitted_rules
+from operators.networks.bundle import Bundle
+from operators.networks.fitted import fitted_rules
 from operators.records.rules import BoxRule, MapRule, ObjectRule, PromptRule, Scope
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from segment_anything import SamAutomaticMaskGenerator
 from torch import Tensor
 
-from operators.bundle_record import Bundle
+from operators.networks.bundle import Bundle
 from operators.records.geometry import PixelBox, PixelGeometry, geometry_of, whole_image
 from operators.sam import sam_of
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
-from operators.bundle_record import Bundle
 from operators.classify import classify_together
+from operators.networks.bundle import Bundle
 from operators.records.images import Classification, Radiograph
 from operators.records.rules import MapRule
 from operators.records.study import Study

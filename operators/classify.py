@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from operators.bundle_record import Bundle
 from operators.feature_views import ForwardPass, feature_views, head_pass, run, stage_names, stages_of
+from operators.networks.bundle import Bundle
 from operators.records.geometry import PixelGeometry, geometry_of, whole_image
 from operators.records.images import Classification, FeatureView, Opinion, Radiograph
 from operators.records.operating_points import Calibration, OperatingPoints

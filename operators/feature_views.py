@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from operators.bundle_record import Bundle
+from operators.networks.bundle import Bundle
 from operators.records.errors import BundleError
 from operators.records.geometry import PixelGeometry, scaled_size
 from operators.records.images import FeatureStage, FeatureView

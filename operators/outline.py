@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from segment_anything.modeling import Sam
 
 from operators.automatic_masks import generate, mask_of_box
-from operators.bundle_record import Bundle
+from operators.networks.bundle import Bundle
 from operators.prompts import Points, centre_point, heat_points, jittered_boxes, no_points
 from operators.records.geometry import PixelBox, cut, paste, square_around, whole_image
 from operators.records.images import Localization, Segmentation

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from operators.activation_maps import activation_map, map_name
-from operators.bundle import load_classifier, load_segmenter
-from operators.bundle_record import Bundle
 from operators.classify import classify
-from operators.fitted import fitted_rules
 from operators.image_file import ImageFile
+from operators.networks.bundle import Bundle
+from operators.networks.fitted import fitted_rules
+from operators.networks.loading import load_classifier, load_segmenter
 from operators.outline import outline_each
 from operators.records.errors import BundleError, InvalidDicomError
 from operators.records.geometry import PixelBox

@@ -20,8 +20,8 @@ from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from operators.bundle_record import Bundle
 from operators.image_file import ImageFile
+from operators.networks.bundle import Bundle
 from operators.prediction import Outlines
 from operators.records.images import Localization
 from operators.records.sources import ExcludedImage

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from segment_anything.modeling import Sam
 from torch import Tensor
 
-from operators.bundle_record import Bundle
+from operators.networks.bundle import Bundle
 from operators.prompts import Coordinates, Points, to_input
 from operators.records.geometry import PixelBox, PixelGeometry, cut, geometry_of
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
-from operators.bundle_record import Bundle
+from operators.networks.bundle import Bundle
 from operators.outline import segment
 from operators.records.images import Localization, Segmentation
 from operators.records.rules import PromptRule

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from monai_app.runtime import prepare
-from operators.bundle import load_bundle
-from operators.bundle_record import Bundle
+from operators.networks.bundle import Bundle
+from operators.networks.loading import load_bundle
 from tests.integration.judges import Tally
 
 ROOT = Path(__file__).resolve().parent.parent

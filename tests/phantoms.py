@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from operators.bundle_record import Bundle
+from operators.networks.bundle import Bundle
 from operators.reading.normalised_header import normalise
 from operators.reading.scope import body_part, imager_pixel_spacing_mm, laterality
 from operators.records.geometry import PixelGeometry, whole_image

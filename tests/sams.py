@@ -10,8 +10,8 @@ import torch
 from monai.transforms import Compose, EnsureChannelFirst, RepeatChannel, Resize, ScaleIntensityRange
 from torch import Tensor
 
-from operators.bundle_record import Bundle
-from operators.networks import PyramidImageEncoder, build_sam
+from operators.networks.bundle import Bundle
+from operators.networks.sam_networks import PyramidImageEncoder, build_sam
 from tests.phantoms import tiny_bundle
 
 SIDE = 64  # cells of the echo's masks

@@ -15,7 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from operators.bundle import WEIGHTS, sha256
+from operators.networks.loading import WEIGHTS
+from operators.networks.weights import sha256
 from operators.records.provenance import RESEARCH_USE_ONLY
 from training import plots
 from training.checks import or_exit

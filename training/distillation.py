@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from operators.networks import MapClassifier
+from operators.networks.map_classifier import MapClassifier
 from training.losses import MapPrediction
 
 LOGIT_RANGE = (-6.0, 8.0)  # beyond it a cell is as sure as it need be

@@ -14,7 +14,8 @@ from urllib.error import URLError
 import yaml
 from monai.apps.utils import download_url
 
-from operators.bundle import LARGE_FILES, sha256
+from operators.networks.loading import LARGE_FILES
+from operators.networks.weights import sha256
 
 
 def fetch(bundle_root: Path, checkpoint: str) -> Path:

@@ -17,8 +17,9 @@ import numpy as np
 from ignite.engine import Engine, Events
 from scipy.special import logit
 
-from operators.bundle import WEIGHTS, sha256
-from operators.bundle_record import Bundle
+from operators.networks.bundle import Bundle
+from operators.networks.loading import WEIGHTS
+from operators.networks.weights import sha256
 from training.calibration import decisions_of, probabilities_of
 from training.checks import or_exit, split_records
 from training.evaluation import About, points_together, write_evaluation

@@ -20,7 +20,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from operators.bundle import CHECKSUMS, SCALE, WEIGHTS, load_bundle, read_config, read_weights, sha256
+from operators.networks.loading import CHECKSUMS, WEIGHTS, load_bundle, read_config
+from operators.networks.weights import SCALE, read_weights, sha256
 from operators.records.errors import BundleError
 
 LISTED = (WEIGHTS, "configs/inference.json", "configs/metadata.json")

@@ -17,11 +17,11 @@ import numpy as np
 from pydicom.dataset import Dataset
 from tqdm import tqdm
 
-from operators.bundle import load_classifier
-from operators.bundle_record import Bundle
 from operators.classify import classify
-from operators.fitted import fitted_rules
 from operators.localize import localize
+from operators.networks.bundle import Bundle
+from operators.networks.fitted import fitted_rules
+from operators.networks.loading import load_classifier
 from operators.records.images import Localization, Radiograph
 from operators.records.sources import SourceFile, SourceImage
 from training.checks import or_exit

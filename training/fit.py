@@ -22,9 +22,9 @@ from pydicom.dataset import Dataset
 from tqdm import tqdm
 
 from operators.activation_maps import METHODS
-from operators.bundle import load_bundle
-from operators.bundle_record import Bundle
 from operators.classify import classify
+from operators.networks.bundle import Bundle
+from operators.networks.loading import load_bundle
 from operators.records.images import Radiograph
 from operators.records.rules import BoxRule, MapRule
 from operators.records.sources import SourceFile, SourceImage

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from operators.bundle import load_classifier
+from operators.networks.loading import load_classifier
 from training.distillation import WithTeacher
 from training.losses import WithMap
 

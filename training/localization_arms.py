@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from operators.bundle import read_config
-from operators.bundle_record import Bundle
 from operators.classify import classify
-from operators.fitted import fitted_rules
+from operators.networks.bundle import Bundle
+from operators.networks.fitted import fitted_rules
+from operators.networks.loading import read_config
 from operators.records.errors import BundleError
 from operators.records.images import Radiograph
 from operators.records.rules import BoxRule, MapRule, PromptRule

@@ -17,7 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from operators.bundle import load_classifier, load_segmenter
+from operators.networks.loading import load_classifier, load_segmenter
 from training.checks import or_exit
 from training.dataset import read_dataset
 from training.evaluate import data_of

@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from operators.activation_maps import activation_map
 from operators.boxes import find_boxes, shown
-from operators.bundle_record import Bundle
 from operators.classify import classify
+from operators.networks.bundle import Bundle
 from operators.outline import segment
 from operators.records.geometry import PixelBox
 from operators.records.images import Classification, Localization, Radiograph

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from operators.bundle_record import Bundle
 from operators.classify import classify
 from operators.localize import localize
+from operators.networks.bundle import Bundle
 from operators.records.images import Classification, Localization, Radiograph
 from operators.records.rules import BoxRule, MapRule
 from training.localization_arms import OUTLINES, Arm

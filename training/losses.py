@@ -9,7 +9,7 @@ from monai.losses.dice import DiceFocalLoss
 from torch import Tensor, nn
 from torch.nn import functional
 
-from operators.networks import MapClassifier
+from operators.networks.map_classifier import MapClassifier
 
 
 class MapPrediction(TypedDict):

@@ -35,15 +35,18 @@ LETTERBOX = [
 ]
 ENCODER = {"_target_": "timm.create_model", "model_name": "resnet18", "features_only": True, "in_chans": 1}
 KINDS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
-    "pyramid": ({"_target_": "operators.networks.MapClassifier", "encoder": ENCODER}, DIVISIBLE),
-    "map": ({"_target_": "operators.networks.MapClassifier", "encoder": ENCODER, "feature_channels": None}, DIVISIBLE),
+    "pyramid": ({"_target_": "operators.networks.map_classifier.MapClassifier", "encoder": ENCODER}, DIVISIBLE),
+    "map": (
+        {"_target_": "operators.networks.map_classifier.MapClassifier", "encoder": ENCODER, "feature_channels": None},
+        DIVISIBLE,
+    ),
     "timm": ({"_target_": "timm.create_model", "model_name": "densenet121", "num_classes": 1}, LETTERBOX),
     "timm_efficientnet": (
         {"_target_": "timm.create_model", "model_name": "efficientnet_b0", "num_classes": 1},
         LETTERBOX,
     ),
-    "cnn": ({"_target_": "operators.baselines.SmallCnn"}, LETTERBOX),
-    "random": ({"_target_": "operators.baselines.RandomBaseline"}, DIVISIBLE[:1]),
+    "cnn": ({"_target_": "operators.networks.paper_networks.SmallCnn"}, LETTERBOX),
+    "random": ({"_target_": "operators.networks.paper_networks.RandomBaseline"}, DIVISIBLE[:1]),
 }
 
 

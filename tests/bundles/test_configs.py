@@ -16,7 +16,7 @@ import yaml
 from jsonschema import validate
 from monai.bundle import ConfigParser, verify_metadata, verify_net_in_out
 
-from operators.bundle import load_bundle, load_classifier, read_config
+from operators.networks.loading import load_bundle, load_classifier, read_config
 from training.export import main as export
 from training.losses import MapGuidedLoss
 from training.phantoms import main as write_phantoms

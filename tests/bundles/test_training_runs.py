@@ -14,8 +14,8 @@ import monai.bundle
 import pytest
 from ignite.engine import Events
 
-from operators.bundle import load_bundle, load_classifier
 from operators.classify import classify
+from operators.networks.loading import load_bundle, load_classifier
 from operators.records.errors import BundleError
 from training.dataset import read_dataset
 from training.export import main as export

@@ -19,12 +19,12 @@ from torch import nn
 from torch.nn import functional
 
 from operators.activation_maps import METHODS, activation_map, map_name
-from operators.baselines import RandomBaseline, SmallCnn
-from operators.bundle import read_config
-from operators.bundle_record import Bundle
 from operators.classify import classify, classify_together
 from operators.feature_views import run, stage_names
-from operators.networks import MapClassifier
+from operators.networks.bundle import Bundle
+from operators.networks.loading import read_config
+from operators.networks.map_classifier import MapClassifier
+from operators.networks.paper_networks import RandomBaseline, SmallCnn
 from operators.records.errors import BundleError
 from operators.records.geometry import PixelGeometry, scaled_size, whole_image
 from operators.records.images import Classification, FeatureStage, FeatureView, Radiograph

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from operators.automatic_masks import AutomaticRule, every_mask, generate, mask_of_box
-from operators.networks import build_sam
+from operators.networks.sam_networks import build_sam
 from operators.outline import outline_each
 from operators.records.geometry import PixelBox
 from operators.records.rules import PromptRule

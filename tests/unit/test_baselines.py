@@ -8,9 +8,9 @@ import timm
 import torch
 from torch import nn
 
-from operators.baselines import FrozenBackbone, RandomBaseline, SmallCnn
-from operators.bundle import read_config
-from operators.networks import MapClassifier
+from operators.networks.loading import read_config
+from operators.networks.map_classifier import MapClassifier
+from operators.networks.paper_networks import FrozenBackbone, RandomBaseline, SmallCnn
 
 
 def values(network: nn.Module) -> tuple[int, int]:

@@ -11,8 +11,9 @@ import yaml
 from safetensors.torch import save_file
 from segment_anything import build_sam_vit_b, build_sam_vit_h, build_sam_vit_l
 
-from operators.bundle import LARGE_FILES, WEIGHTS, load_bundle, read_weights, sha256, verify
-from operators.networks import build_mobile_sam
+from operators.networks.loading import LARGE_FILES, WEIGHTS, load_bundle, verify
+from operators.networks.sam_networks import build_mobile_sam
+from operators.networks.weights import read_weights, sha256
 from operators.records.errors import BundleError
 from training.export import compress, write_checksums
 

@@ -12,12 +12,12 @@ from monai.transforms import Compose, EnsureChannelFirst, RepeatChannel, Resize,
 from torch import nn
 
 from operators.activation_maps import activation_map
-from operators.baselines import RandomBaseline, SmallCnn
-from operators.bundle_record import Bundle
 from operators.classify import calibration, classify, classify_together, feature_weights, image_points, study_points
 from operators.feature_views import feature_stride
 from operators.localize import localize
-from operators.networks import MapClassifier
+from operators.networks.bundle import Bundle
+from operators.networks.map_classifier import MapClassifier
+from operators.networks.paper_networks import RandomBaseline, SmallCnn
 from operators.records.errors import BundleError
 from operators.records.images import Radiograph
 from operators.records.operating_points import Calibration

@@ -9,7 +9,7 @@ import timm
 import torch
 from torch.nn import functional
 
-from operators.networks import MapClassifier
+from operators.networks.map_classifier import MapClassifier
 from training.distillation import WithTeacher
 from training.losses import LabelLoss, MapGuidedLoss
 from training.transplant import embed, transplant

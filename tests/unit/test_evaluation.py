@@ -17,9 +17,9 @@ from PIL import Image
 from sklearn import metrics as judge
 
 from operators.activation_maps import activation_map
-from operators.bundle_record import Bundle
 from operators.classify import classify
-from operators.networks import MapClassifier
+from operators.networks.bundle import Bundle
+from operators.networks.map_classifier import MapClassifier
 from operators.records.rules import MapRule
 from tests.phantoms import tiny_bundle
 from training import plots

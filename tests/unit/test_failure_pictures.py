@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from operators.bundle import load_classifier
+from operators.networks.loading import load_classifier
 from training.failure_pictures import draw, summary, try_phantoms, worst
 
 

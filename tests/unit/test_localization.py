@@ -8,8 +8,8 @@ import torch
 
 from operators.activation_maps import activation_map
 from operators.boxes import otsu, suppress
-from operators.fitted import fitted_rules
 from operators.localize import localize
+from operators.networks.fitted import fitted_rules
 from operators.records.errors import BundleError
 from operators.records.geometry import PixelBox, PixelGeometry, whole_image
 from operators.records.rules import BoxRule, MapRule

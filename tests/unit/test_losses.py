@@ -11,7 +11,7 @@ import timm
 import torch
 from torch.nn import functional
 
-from operators.networks import POOLINGS, MapClassifier
+from operators.networks.map_classifier import POOLINGS, MapClassifier
 from training.losses import MapGuidedLoss, WithMap, pointing_loss
 
 

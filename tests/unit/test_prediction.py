@@ -17,12 +17,12 @@ from monai.engines import SupervisedEvaluator
 from monai.transforms import Compose, EnsureChannelFirst
 from PIL import Image
 
-from operators.bundle import read_config
 from operators.classify import classify
 from operators.image_file import ImageFile, ImageReader, read_image
 from operators.image_list import list_images
 from operators.localize import localize
-from operators.networks import MapClassifier
+from operators.networks.loading import read_config
+from operators.networks.map_classifier import MapClassifier
 from operators.outline import segment
 from operators.prediction import (
     AddHeatMap,

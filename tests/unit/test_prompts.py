@@ -11,7 +11,7 @@ from monai.transforms import Compose
 from PIL import Image
 from torch.nn import functional
 
-from operators.networks import PyramidImageEncoder, build_sam
+from operators.networks.sam_networks import PyramidImageEncoder, build_sam
 from operators.records.geometry import PixelBox, square_around
 from training.checks import start
 from training.data import read_pixels

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from operators.networks import build_mobile_sam
+from operators.networks.sam_networks import build_mobile_sam
 from operators.outline import choose, outline_each, segment, vote, window_of
 from operators.prompts import to_input
 from operators.records.geometry import PixelBox

@@ -14,7 +14,7 @@ from monai.engines import SupervisedTrainer
 from monai.handlers import CheckpointSaver
 from PIL import Image
 
-from operators.networks import MapClassifier
+from operators.networks.map_classifier import MapClassifier
 from training.checkpoints import BEST, PlainNumbers, resume
 from training.data import AutocastInferer, RandSideMarker, items, parameter_groups, prepare_map_batch, read_pixels
 from training.export import mean_weights, read_network

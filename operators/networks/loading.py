@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -13,23 +12,28 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from segment_anything.modeling import Sam
-from torch import Tensor, nn
+from torch import nn
 
-from operators.bundle_record import Bundle
+from operators.networks.bundle import Bundle
+from operators.networks.weights import read_weights, sha256
 from operators.records.errors import BundleError
 
 WEIGHTS = "models/model.safetensors"
+
+
 CHECKSUMS = "SHA256SUMS"
+
+
 LARGE_FILES = "large_files.yml"
+
+
 FITTED = (  # numbers that a classifier's metadata.json must hold
     "operating_points.temperature",
     *(f"operating_points.{level}.{point}" for level in ("image", "study") for point in ("rule_out", "rule_in")),
     "localization.threshold",
     "localization.expansion",
 )
-SCALE = ".scale"  # suffix of the scales of a tensor that is stored as int8
 
 
 def load_bundle(bundle_root: Path, checkpoint: str | None = None) -> Bundle:
@@ -128,12 +132,6 @@ def verify(bundle_root: Path) -> dict[str, str]:
     return checksums
 
 
-def sha256(file: Path) -> str:
-    """Return the sha256 of a file, hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _large_file(bundle_root: Path, checkpoint: str) -> tuple[str, str]:
     """Return (file, sha256) of a published checkpoint after comparing the two."""
     listing = yaml.safe_load((bundle_root / LARGE_FILES).read_text("utf-8"))["large_files"]
@@ -157,20 +155,3 @@ def read_config(bundle_root: str | Path, overlay: str | None = None) -> ConfigPa
     parser.read_config([str(Path(bundle_root) / "configs" / f"{name}.json") for name in names])
     parser.parse(True)
     return parser
-
-
-def read_weights(file: Path) -> dict[str, Tensor]:
-    """Read a checkpoint as float32; what is stored as int8 is multiplied by its scales, one per output channel."""
-    stored = (
-        load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
-    )
-    weights: dict[str, Tensor] = {}
-    for name, tensor in stored.items():
-        if name.endswith(SCALE):
-            continue
-        if tensor.dtype == torch.int8:
-            scale = stored[name + SCALE].float()
-            weights[name] = tensor.float() * scale.view(-1, *[1] * (tensor.ndim - 1))
-        else:
-            weights[name] = tensor.float() if tensor.is_floating_point() else tensor
-    return weights

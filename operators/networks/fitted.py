@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operators.bundle_record import Bundle
+from operators.networks.bundle import Bundle
 from operators.records.errors import BundleError
 from operators.records.rules import BoxRule, MapRule
 
