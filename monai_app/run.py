@@ -18,7 +18,7 @@ from monai_app.app import OsteoMapApp, Stages
 from monai_app.result import RunResult
 from monai_app.rules import map_rule, shaping
 from monai_app.settings import Settings, SettingsError, embedded_models, read_settings
-from operators.classify import image_points, study_points
+from operators.classification.classify import image_points, study_points
 from operators.networks.bundle import Bundle
 from operators.networks.loading import load_classifier, load_segmenter
 from operators.outputs import ImageSummary, StudySummary

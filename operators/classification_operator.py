@@ -7,7 +7,7 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
-from operators.classify import classify_together
+from operators.classification.classify import classify_together
 from operators.networks.bundle import Bundle
 from operators.records.images import Classification, Radiograph
 from operators.records.rules import MapRule

@@ -6,6 +6,7 @@ import logging
 
 from pydicom.dataset import Dataset
 
+from operators.classification.study_outcome import summarise_study
 from operators.dicom_pdf import encode_pdf
 from operators.dicom_sr import encode_report
 from operators.records.errors import EncodingError
@@ -15,7 +16,6 @@ from operators.records.sources import ExcludedImage
 from operators.records.study import ReportedStudy, Study, StudyOutcome
 from operators.report import Page
 from operators.report_pdf import render_pdf
-from operators.study_outcome import summarise_study
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
-from operators.localize import localize
+from operators.localization.localize import localize
 from operators.records.images import Classification, Localization
 from operators.records.rules import BoxRule, MapRule
 from operators.records.study import Study

@@ -17,13 +17,12 @@ from monai.inferers.inferer import Inferer
 from numpy.typing import NDArray
 from torch import nn
 
-from operators.activation_maps import activation_map, map_name
-from operators.classify import classify
+from operators.classification.classify import classify
 from operators.image_file import ImageFile
+from operators.localization.activation_maps import activation_map, map_name
 from operators.networks.bundle import Bundle
 from operators.networks.fitted import fitted_rules
 from operators.networks.loading import load_classifier, load_segmenter
-from operators.outline import outline_each
 from operators.records.errors import BundleError, InvalidDicomError
 from operators.records.geometry import PixelBox
 from operators.records.images import Classification, Localization
@@ -31,6 +30,7 @@ from operators.records.reasons import FailedReason
 from operators.records.rules import PLAIN, MapRule, PromptRule
 from operators.records.sources import ExcludedImage, SourceImage
 from operators.records.study import Study
+from operators.segmentation.outline import outline_each
 
 
 def open_classifier(bundle_root: str) -> Bundle:

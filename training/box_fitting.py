@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from operators.activation_maps import activation_map
-from operators.boxes import Found, find_boxes, shown
+from operators.localization.activation_maps import activation_map
+from operators.localization.boxes import Found, find_boxes, shown
 from operators.records.images import Classification
 from operators.records.rules import BoxRule, MapRule
 from training.manifest import ImageRecord

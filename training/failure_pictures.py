@@ -17,8 +17,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 from tqdm import tqdm
 
-from operators.classify import classify
-from operators.localize import localize
+from operators.classification.classify import classify
+from operators.localization.localize import localize
 from operators.networks.bundle import Bundle
 from operators.networks.fitted import fitted_rules
 from operators.networks.loading import load_classifier

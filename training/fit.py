@@ -22,7 +22,7 @@ from pydicom.dataset import Dataset
 from tqdm import tqdm
 
 from operators.activation_maps import METHODS
-from operators.classify import classify
+from operators.classification.classify import classify
 from operators.networks.bundle import Bundle
 from operators.networks.loading import load_bundle
 from operators.records.images import Radiograph

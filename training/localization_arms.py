@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from operators.classify import classify
+from operators.classification.classify import classify
 from operators.networks.bundle import Bundle
 from operators.networks.fitted import fitted_rules
 from operators.networks.loading import read_config

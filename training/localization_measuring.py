@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from operators.activation_maps import activation_map
-from operators.boxes import find_boxes, shown
-from operators.classify import classify
+from operators.classification.classify import classify
+from operators.localization.activation_maps import activation_map
+from operators.localization.boxes import find_boxes, shown
 from operators.networks.bundle import Bundle
-from operators.outline import segment
 from operators.records.geometry import PixelBox
 from operators.records.images import Classification, Localization, Radiograph
 from operators.records.rules import BoxRule, MapRule
+from operators.segmentation.outline import segment
 from training.data import read_pixels
 from training.fit import radiograph_of
 from training.localization_arms import FILLED, OUTLINES, Arm, joint_rules

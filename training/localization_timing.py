@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from operators.classify import classify
-from operators.localize import localize
+from operators.classification.classify import classify
+from operators.localization.localize import localize
 from operators.networks.bundle import Bundle
 from operators.records.images import Classification, Localization, Radiograph
 from operators.records.rules import BoxRule, MapRule

@@ -18,9 +18,9 @@ from PIL import Image
 
 from monai_app.app import scope
 from monai_app.settings import read_settings
-from operators.classify import classify
+from operators.classification.classify import classify
 from operators.image_file import read_image
-from operators.localize import localize
+from operators.localization.localize import localize
 from operators.networks.fitted import fitted_rules
 from operators.networks.loading import read_config
 from operators.reading.decoder import Decoder

@@ -14,7 +14,7 @@ import monai.bundle
 import pytest
 from ignite.engine import Events
 
-from operators.classify import classify
+from operators.classification.classify import classify
 from operators.networks.loading import load_bundle, load_classifier
 from operators.records.errors import BundleError
 from training.dataset import read_dataset

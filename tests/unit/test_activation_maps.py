@@ -18,9 +18,10 @@ from scipy.special import logit
 from torch import nn
 from torch.nn import functional
 
-from operators.activation_maps import METHODS, activation_map, map_name
-from operators.classify import classify, classify_together
-from operators.feature_views import run, stage_names
+from operators.activation_maps import METHODS
+from operators.classification.classify import classify, classify_together
+from operators.classification.forward_pass import run, stage_names
+from operators.localization.activation_maps import activation_map, map_name
 from operators.networks.bundle import Bundle
 from operators.networks.loading import read_config
 from operators.networks.map_classifier import MapClassifier

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from operators.automatic_masks import AutomaticRule, every_mask, generate, mask_of_box
 from operators.networks.sam_networks import build_sam
-from operators.outline import outline_each
 from operators.records.geometry import PixelBox
 from operators.records.rules import PromptRule
+from operators.segmentation.automatic_masks import AutomaticRule, every_mask, generate, mask_of_box
+from operators.segmentation.outline import outline_each
 from tests.phantoms import tiny_bundle
 from tests.sams import SIDE, Blocks, compact_bundle, drawn, preprocess
 

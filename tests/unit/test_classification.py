@@ -11,10 +11,17 @@ from hypothesis import strategies as st
 from monai.transforms import Compose, EnsureChannelFirst, RepeatChannel, Resize, SpatialPad
 from torch import nn
 
-from operators.activation_maps import activation_map
-from operators.classify import calibration, classify, classify_together, feature_weights, image_points, study_points
-from operators.feature_views import feature_stride
-from operators.localize import localize
+from operators.classification.classify import (
+    calibration,
+    classify,
+    classify_together,
+    feature_weights,
+    image_points,
+    study_points,
+)
+from operators.classification.forward_pass import feature_stride
+from operators.localization.activation_maps import activation_map
+from operators.localization.localize import localize
 from operators.networks.bundle import Bundle
 from operators.networks.map_classifier import MapClassifier
 from operators.networks.paper_networks import RandomBaseline, SmallCnn

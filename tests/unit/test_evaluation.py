@@ -16,8 +16,8 @@ from monai.transforms import Compose, EnsureChannelFirst
 from PIL import Image
 from sklearn import metrics as judge
 
-from operators.activation_maps import activation_map
-from operators.classify import classify
+from operators.classification.classify import classify
+from operators.localization.activation_maps import activation_map
 from operators.networks.bundle import Bundle
 from operators.networks.map_classifier import MapClassifier
 from operators.records.rules import MapRule

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from operators.activation_maps import activation_map
-from operators.boxes import otsu, suppress
-from operators.localize import localize
+from operators.localization.activation_maps import activation_map
+from operators.localization.boxes import otsu, suppress
+from operators.localization.localize import localize
 from operators.networks.fitted import fitted_rules
 from operators.records.errors import BundleError
 from operators.records.geometry import PixelBox, PixelGeometry, whole_image

@@ -12,9 +12,10 @@ from monai.transforms import Compose, EnsureChannelFirst
 from PIL import Image
 from torch import nn
 
-from operators.activation_maps import METHODS, activation_map
-from operators.boxes import find_boxes
-from operators.classify import classify
+from operators.activation_maps import METHODS
+from operators.classification.classify import classify
+from operators.localization.activation_maps import activation_map
+from operators.localization.boxes import find_boxes
 from operators.records.geometry import PixelBox
 from operators.records.images import Segmentation
 from operators.records.rules import PROMPTS, BoxRule, MapRule, PromptRule

@@ -17,13 +17,12 @@ from monai.engines import SupervisedEvaluator
 from monai.transforms import Compose, EnsureChannelFirst
 from PIL import Image
 
-from operators.classify import classify
+from operators.classification.classify import classify
 from operators.image_file import ImageFile, ImageReader, read_image
 from operators.image_list import list_images
-from operators.localize import localize
+from operators.localization.localize import localize
 from operators.networks.loading import read_config
 from operators.networks.map_classifier import MapClassifier
-from operators.outline import segment
 from operators.prediction import (
     AddHeatMap,
     AddLabels,
@@ -43,6 +42,7 @@ from operators.records.geometry import PixelBox
 from operators.records.images import Localization
 from operators.records.rules import BoxRule, PromptRule, Scope
 from operators.records.sources import SourceFile
+from operators.segmentation.outline import segment
 from tests.phantoms import classification, radiograph, save, stored_phantom, tiny_bundle
 
 SCOPE = Scope({"WRIST"}, secondary_capture=False, smallest_side=64, largest_area=1_000_000)

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from operators.networks.sam_networks import build_mobile_sam
-from operators.outline import choose, outline_each, segment, vote, window_of
-from operators.prompts import to_input
 from operators.records.geometry import PixelBox
 from operators.records.images import Localization
 from operators.records.rules import MASKS, PROMPTS, PromptRule
-from operators.sam import encode
+from operators.segmentation.outline import choose, outline_each, segment, vote, window_of
+from operators.segmentation.prompts import to_input
+from operators.segmentation.sam import encode
 from tests.phantoms import classification, tiny_bundle
 from tests.sams import SIDE, Echo, compact_bundle, preprocess
 
@@ -161,7 +161,7 @@ def test_scores_stay_between_zero_and_one(told):
 def test_votes_that_agree_are_the_single_mask(masks, monkeypatch):
     torch.manual_seed(0)
     bundle = compact_bundle()
-    monkeypatch.setattr("operators.prompts.JITTERS", ((1.0, 0.0, 0.0),) * 5)
+    monkeypatch.setattr("operators.segmentation.prompts.JITTERS", ((1.0, 0.0, 0.0),) * 5)
     boxes = (PixelBox(40, 60, 80, 90),)
     ((one, score),) = outline_each(PIXELS, boxes, bundle, PromptRule(2.5, masks=masks))
     ((five, of_five),) = outline_each(PIXELS, boxes, bundle, PromptRule(2.5, votes=5, masks=masks))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from operators.classification.study_outcome import summarise_study
 from operators.records.errors import UnsupportedImageError
 from operators.records.images import Opinion
 from operators.records.operating_points import OperatingPoints
 from operators.records.reasons import DeclinedReason
 from operators.records.sources import ExcludedImage
 from operators.records.study import Study
-from operators.study_outcome import summarise_study
 from tests.phantoms import classification, source_image
 
 POINTS = OperatingPoints(rule_out=0.2, rule_in=0.8)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from operators.activation_maps import activation_map, is_absolute, map_name
-from operators.boxes import find_boxes
+from operators.localization.activation_maps import activation_map, is_absolute, map_name
+from operators.localization.boxes import find_boxes
 from operators.records.images import Classification, Localization
 from operators.records.rules import PLAIN, BoxRule, MapRule
 

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from segment_anything.modeling import Sam
 
-from operators.automatic_masks import generate, mask_of_box
 from operators.networks.bundle import Bundle
-from operators.prompts import Points, centre_point, heat_points, jittered_boxes, no_points
 from operators.records.geometry import PixelBox, cut, paste, square_around, whole_image
 from operators.records.images import Localization, Segmentation
 from operators.records.rules import PromptRule
-from operators.sam import MASK_LOGIT, EncodedWindow, decode, encode, sam_of
+from operators.segmentation.automatic_masks import generate, mask_of_box
+from operators.segmentation.prompts import Points, centre_point, heat_points, jittered_boxes, no_points
+from operators.segmentation.sam import MASK_LOGIT, EncodedWindow, decode, encode, sam_of
 
 Array = NDArray[np.float32]
 

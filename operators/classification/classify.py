@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from operators.feature_views import ForwardPass, feature_views, head_pass, run, stage_names, stages_of
+from operators.classification.forward_pass import ForwardPass, feature_views, head_pass, run, stage_names, stages_of
 from operators.networks.bundle import Bundle
 from operators.records.geometry import PixelGeometry, geometry_of, whole_image
 from operators.records.images import Classification, FeatureView, Opinion, Radiograph

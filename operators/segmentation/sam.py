@@ -12,8 +12,8 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from operators.networks.bundle import Bundle
-from operators.prompts import Coordinates, Points, to_input
 from operators.records.geometry import PixelBox, PixelGeometry, cut, geometry_of
+from operators.segmentation.prompts import Coordinates, Points, to_input
 
 MASK_LOGIT = Sam.mask_threshold  # a pixel belongs to the mask above it
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from operators.networks.bundle import Bundle
 from operators.records.geometry import PixelBox, PixelGeometry, geometry_of, whole_image
-from operators.sam import sam_of
+from operators.segmentation.sam import sam_of
 
 Mask = NDArray[np.bool_]
 

@@ -1,0 +1,1 @@
+"""From a radiograph to its probability and state."""

@@ -1,0 +1,1 @@
+"""From features to an activation map, and from the map to boxes."""
