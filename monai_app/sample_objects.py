@@ -16,8 +16,8 @@ from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation
 
-from operators.dicom_report import report_study
-from operators.image_objects import encode_image
+from operators.encoding.image_objects import encode_image
+from operators.encoding.study_objects import report_study
 from operators.reading.normalised_header import IF_PRESENT, TYPE_2, normalise
 from operators.reading.scope import body_part, imager_pixel_spacing_mm, laterality
 from operators.records.codes import BODY_PARTS

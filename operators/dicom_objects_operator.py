@@ -6,7 +6,7 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
-from operators.image_objects import encode_image
+from operators.encoding.image_objects import encode_image
 from operators.records.images import EncodedImage, Segmentation
 from operators.records.provenance import Provenance
 from operators.records.rules import ObjectRule

@@ -6,7 +6,7 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
-from operators.dicom_report import report_study
+from operators.encoding.study_objects import report_study
 from operators.records.images import EncodedImage
 from operators.records.study import ReportedStudy, Study
 from operators.report import Page

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
+from operators.drawing.layers import Picture, data_uri, draw, svg_path
 from operators.outputs import ImageSummary, StudySummary, study_folder
-from operators.pictures import Picture, data_uri, draw, svg_path
 from operators.records.images import EncodedImage
 from operators.records.operating_points import OperatingPoints
 from operators.records.provenance import RESEARCH_USE_ONLY, Provenance

@@ -15,9 +15,9 @@ from reportlab.lib.units import mm
 from reportlab.pdfbase.pdfmetrics import getFont
 from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table
 
+from operators.drawing.layers import Picture, draw
+from operators.drawing.pdf_picture import BOLD, FONT, PictureDrawing
 from operators.outputs import ImageSummary, summarise
-from operators.picture_drawing import BOLD, FONT, PictureDrawing
-from operators.pictures import Picture, draw
 from operators.records.images import EncodedImage
 from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY
 from operators.records.sources import ExcludedImage

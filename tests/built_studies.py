@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from operators.dicom_report import report_study
-from operators.image_objects import encode_image
+from operators.encoding.image_objects import encode_image
+from operators.encoding.study_objects import report_study
 from operators.outputs import write_study
 from operators.reading.normalised_header import check_identity
 from operators.reading.scope import check_scope

@@ -10,7 +10,7 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from operators.image_objects import encode_image
+from operators.encoding.image_objects import encode_image
 from operators.records.geometry import PixelBox
 from operators.records.images import EncodedImage, Localization, Opinion, Segmentation
 from operators.records.operating_points import OperatingPoints

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from operators.contours import contours
+from operators.drawing.contours import contours
+from operators.drawing.layers import RADIOGRAPH_SIDE, draw, heat_picture, mark, svg_path
 from operators.outputs import OBJECT_NAMES, StudySummary, write_study
-from operators.pictures import RADIOGRAPH_SIDE, draw, heat_picture, mark, svg_path
 from operators.records.geometry import PixelBox
 from operators.records.images import EncodedImage, Localization, Opinion, Segmentation
 from operators.records.operating_points import OperatingPoints

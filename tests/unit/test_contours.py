@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
-from operators.contours import MOST_POINTS, contours, drawn_contours
+from operators.drawing.contours import MOST_POINTS, contours, drawn_contours
 
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from operators.contours import contours
-from operators.dicom_gsps import encode_gsps
+from operators.drawing.contours import contours
+from operators.encoding.presentation_state import encode_gsps
 from operators.reading.grey_scale import apply_window
 from operators.records.images import Opinion
 from operators.records.provenance import RESEARCH_USE_ONLY

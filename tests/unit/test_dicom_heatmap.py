@@ -8,7 +8,7 @@ import highdicom as hd
 import numpy as np
 import pytest
 
-from operators.dicom_heatmap import encode_heatmap
+from operators.encoding.heatmap import encode_heatmap
 from operators.records.images import Localization
 from tests.phantoms import classification, radiograph, source_image
 from tests.segmentations import PROVENANCE, reread

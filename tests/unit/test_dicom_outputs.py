@@ -14,8 +14,8 @@ from pydicom.dataset import Dataset
 
 from monai_app.rules import shaping
 from monai_app.settings import read_settings
-from operators.dicom_report import report_study
-from operators.image_objects import encode_image
+from operators.encoding.image_objects import encode_image
+from operators.encoding.study_objects import report_study
 from operators.reading.decoder_process import _answer as answer
 from operators.reading.normalised_header import check_identity
 from operators.reading.scope import check_scope
@@ -169,7 +169,7 @@ def test_a_segment_of_an_image_in_doubt_says_so():
 
 def test_a_seg_that_cannot_be_built_fails_its_image(monkeypatch):
     monkeypatch.setattr(
-        "operators.dicom_seg.hd.seg.Segmentation", lambda **_: (_ for _ in ()).throw(ValueError("SMITH"))
+        "operators.encoding.seg.hd.seg.Segmentation", lambda **_: (_ for _ in ()).throw(ValueError("SMITH"))
     )
     with pytest.raises(EncodingError) as caught:
         encode(segmentation())
@@ -178,7 +178,9 @@ def test_a_seg_that_cannot_be_built_fails_its_image(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["heatmap", "sc", "gsps", "labelmap"])
 def test_another_object_that_cannot_be_built_costs_itself_only(monkeypatch, caplog, kind):
-    monkeypatch.setattr(f"operators.image_objects.encode_{kind}", lambda *_: (_ for _ in ()).throw(ValueError("SMITH")))
+    monkeypatch.setattr(
+        f"operators.encoding.image_objects.encode_{kind}", lambda *_: (_ for _ in ()).throw(ValueError("SMITH"))
+    )
     made = encode_image(mapped(), 1, EVERY_OBJECT, PROVENANCE).objects
     assert set(made) == {"seg", "heatmap", "sc", "gsps", "labelmap"} - {kind}
     assert f"the {kind} object cannot be built (ValueError)" in caplog.text
@@ -186,7 +188,9 @@ def test_another_object_that_cannot_be_built_costs_itself_only(monkeypatch, capl
 
 
 def test_a_document_that_cannot_be_laid_out_costs_itself_only(monkeypatch, caplog):
-    monkeypatch.setattr("operators.dicom_report.render_pdf", lambda *_: (_ for _ in ()).throw(ValueError("SMITH")))
+    monkeypatch.setattr(
+        "operators.encoding.study_objects.render_pdf", lambda *_: (_ for _ in ()).throw(ValueError("SMITH"))
+    )
     reported = report_study(Study("1.2.3", (encode(segmentation()),)), PAGE, pdf=True)
     assert set(reported.objects) == {"sr"}
     assert reported.outcome.state == "abnormal"

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from reportlab.pdfgen.canvas import Canvas
 
 from operators import report_pdf
-from operators.dicom_pdf import encode_pdf
+from operators.encoding.encapsulated_pdf import encode_pdf
 from operators.records.geometry import PixelBox
 from operators.records.images import EncodedImage, Localization, Segmentation
 from operators.records.operating_points import OperatingPoints

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.burned_picture import BOX, Words, _font, _wrap, burn, place_labels
-from operators.dicom_sc import encode_sc
+from operators.drawing.burned_in import BOX, Words, _font, _wrap, burn, place_labels
+from operators.encoding.secondary_capture import encode_sc
 from operators.records.geometry import PixelBox
 from operators.records.images import Localization, Radiograph, Segmentation
 from operators.records.provenance import RESEARCH_USE_ONLY

@@ -15,8 +15,8 @@ from pydicom import config
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from operators.dicom_report import report_study
-from operators.image_objects import encode_image
+from operators.encoding.image_objects import encode_image
+from operators.encoding.study_objects import report_study
 from operators.reading.decoder_process import _answer as answer
 from operators.reading.grey_scale import render
 from operators.reading.header_values import valid_values

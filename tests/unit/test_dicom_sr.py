@@ -10,8 +10,9 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from operators.dicom_report import report_study
-from operators.dicom_sr import encode_report
+from operators.encoding.sr.references import IMAGE_CLASSES
+from operators.encoding.sr.report import encode_report
+from operators.encoding.study_objects import report_study
 from operators.records.codes import NORMALITY, REASONS
 from operators.records.images import EncodedImage, Opinion
 from operators.records.provenance import RESEARCH_USE_ONLY, Provenance
@@ -19,7 +20,6 @@ from operators.records.reasons import DeclinedReason, FailedReason
 from operators.records.sources import ExcludedImage, SourceFile
 from operators.records.study import Study, StudyOutcome
 from operators.report import Page
-from operators.sr_references import IMAGE_CLASSES
 from tests.phantoms import radiograph, source_image
 from tests.segmentations import PAGE, POINTS, PROVENANCE, SEVERAL, encode, reread, segmentation
 
@@ -404,7 +404,9 @@ def test_the_report_is_preliminary_and_unverified():
 
 
 def test_a_report_that_cannot_be_built_fails_its_study(monkeypatch, caplog):
-    monkeypatch.setattr("operators.dicom_sr.REPORT_CLASS", lambda **_: (_ for _ in ()).throw(ValueError("SMITH")))
+    monkeypatch.setattr(
+        "operators.encoding.sr.report.REPORT_CLASS", lambda **_: (_ for _ in ()).throw(ValueError("SMITH"))
+    )
     reported = report_study(study_of(encode(segmentation())), PAGE, pdf=False)
     assert "sr" not in reported.objects
     assert [(image.state, image.reason) for image in reported.study.images] == [("failed", "encoding_error")]

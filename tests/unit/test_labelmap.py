@@ -6,7 +6,7 @@ import highdicom as hd
 import numpy as np
 import pytest
 
-from operators.dicom_seg import encode_labelmap, encode_seg
+from operators.encoding.seg import encode_labelmap, encode_seg
 from operators.records.geometry import PixelBox
 from operators.records.images import Localization, Segmentation
 from tests.phantoms import classification

@@ -20,8 +20,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
-from operators.dicom_report import report_study
-from operators.image_objects import encode_image
+from operators.encoding.image_objects import encode_image
+from operators.encoding.study_objects import report_study
 from operators.outputs import write_study
 from operators.records.images import Radiograph
 from operators.records.study import Study

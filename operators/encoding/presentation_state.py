@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
 
-from operators.contours import drawn_contours
+from operators.drawing.contours import drawn_contours
+from operators.encoding.series import add_body_part, describe_state, identify
 from operators.reading.lookup_tables import stretched_modality_lut, stretched_voi_lut
 from operators.records.geometry import PixelBox
 from operators.records.images import Localization, Segmentation
 from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance, tracking_id
-from operators.series import add_body_part, describe_state, identify
 
 # The grey-scale pipeline of the source (PS3.3 C.11.1, C.11.2): a state without it shows the image without its window.
 _MODALITY_LUT = ("ModalityLUTSequence", "RescaleIntercept", "RescaleSlope", "RescaleType")

@@ -7,8 +7,8 @@ import logging
 from pydicom.dataset import Dataset
 
 from operators.classification.study_outcome import summarise_study
-from operators.dicom_pdf import encode_pdf
-from operators.dicom_sr import encode_report
+from operators.encoding.encapsulated_pdf import encode_pdf
+from operators.encoding.sr.report import encode_report
 from operators.records.errors import EncodingError
 from operators.records.images import EncodedImage
 from operators.records.operating_points import OperatingPoints

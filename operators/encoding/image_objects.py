@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from pydicom.dataset import Dataset
 
-from operators.dicom_gsps import encode_gsps
-from operators.dicom_heatmap import encode_heatmap
-from operators.dicom_sc import encode_sc
-from operators.dicom_seg import encode_labelmap, encode_seg
+from operators.encoding.heatmap import encode_heatmap
+from operators.encoding.presentation_state import encode_gsps
+from operators.encoding.secondary_capture import encode_sc
+from operators.encoding.seg import encode_labelmap, encode_seg
 from operators.reading.normalised_header import is_referable
 from operators.records.errors import EncodingError
 from operators.records.images import EncodedImage, Segmentation

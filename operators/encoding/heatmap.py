@@ -9,11 +9,11 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from operators.dicom_seg import complete
+from operators.encoding.seg import complete
+from operators.encoding.series import identify
 from operators.records.codes import BODY_PARTS
 from operators.records.images import Localization
 from operators.records.provenance import RESEARCH_USE_ONLY, Provenance
-from operators.series import identify
 
 # How ``Localization.map_name`` begins -> CID 217 Visual Explanation.
 _VISUAL_EXPLANATIONS: Mapping[str, Code] = {

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from operators.contours import drawn_contours
+from operators.drawing.contours import drawn_contours
 from operators.records.geometry import PixelBox
 from operators.records.images import Segmentation
 

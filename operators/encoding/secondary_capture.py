@@ -9,11 +9,11 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
-from operators.burned_picture import Words, burn
+from operators.drawing.burned_in import Words, burn
+from operators.encoding.series import add_body_part, describe_state, identify
 from operators.records.images import Segmentation
 from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance
 from operators.records.sources import SourceImage
-from operators.series import add_body_part, describe_state, identify
 
 # What holds for the pixels of a source holds for the picture made of them (PS3.3 C.7.6.1). We burn in nothing that
 # identifies a patient, so Burned In Annotation is what the source says; if it says nothing, neither do we.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from operators.contours import drawn_contours
+from operators.drawing.contours import drawn_contours
 from operators.records.images import Segmentation
 
 SMALLEST, LARGEST = 1024, 2048  # longest side of the radiograph in the picture, pixels

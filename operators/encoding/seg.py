@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from operators.encoding.series import identify
 from operators.records.codes import BODY_PARTS, LESION, MORPHOLOGICALLY_ALTERED_STRUCTURE
 from operators.records.images import Segmentation
 from operators.records.provenance import RESEARCH_USE_ONLY, Provenance, tracking_id
 from operators.records.sources import SourceImage
-from operators.series import identify
 
 
 def encode_seg(

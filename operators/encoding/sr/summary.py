@@ -9,6 +9,7 @@ from highdicom import sr
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from operators.encoding.sr.references import is_duplicate
 from operators.reading.normalised_header import is_referable
 from operators.records.codes import (
     BODY_PARTS,
@@ -23,7 +24,6 @@ from operators.records.images import EncodedImage
 from operators.records.provenance import RESEARCH_USE_ONLY
 from operators.records.sources import ExcludedImage, SourceImage
 from operators.records.study import Study, StudyOutcome
-from operators.sr_references import is_duplicate
 
 _NONE_ANALYSED: Code = codes.DCM.NoAlgorithmsSucceededWithoutFindings
 # Whether all images were analysed, and whether one is not normal -> status of the analysis (CID 6047).

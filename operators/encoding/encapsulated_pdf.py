@@ -7,11 +7,11 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
+from operators.encoding.sr.references import referred_images
 from operators.records.images import EncodedImage
 from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance, equipment
 from operators.records.sources import SourceImage
 from operators.records.study import Study
-from operators.sr_references import referred_images
 
 SERIES_NUMBER = 9006
 TITLE = Code("126000", "DCM", "Imaging Measurement Report")  # as the SR, whose content it is (BCID 7020)

@@ -11,7 +11,7 @@ from reportlab.pdfbase.pdfmetrics import registerFont
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import Flowable
 
-from operators.pictures import BoxMark, Picture
+from operators.drawing.layers import BoxMark, Picture
 
 FONT, BOLD = "Vera", "VeraBd"  # of reportlab, embedded in the document
 GAP = 8.5  # points

@@ -12,16 +12,16 @@ from highdicom import sr
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from operators.encoding.sr.groups import Group, excluded_group, image_groups
+from operators.encoding.sr.image_library import image_library
+from operators.encoding.sr.references import referred_images
+from operators.encoding.sr.summary import evaluations, summary
 from operators.records.codes import IMAGING_PROCEDURE, PRIVATE_SCHEME
 from operators.records.errors import EncodingError
 from operators.records.images import EncodedImage
 from operators.records.provenance import APPLICATION, Provenance, equipment
 from operators.records.sources import ExcludedImage, SourceImage
 from operators.records.study import Study, StudyOutcome
-from operators.sr_groups import Group, excluded_group, image_groups
-from operators.sr_image_library import image_library
-from operators.sr_references import referred_images
-from operators.sr_summary import evaluations, summary
 
 SERIES_NUMBER = 9000
 REPORT_CLASS = sr.Comprehensive3DSR  # what IHE AI Results roots its results in

@@ -1,0 +1,1 @@
+"""Contours, layers and pictures of findings."""

@@ -1,0 +1,1 @@
+"""From outlines to DICOM objects in memory."""

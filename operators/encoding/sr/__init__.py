@@ -1,0 +1,1 @@
+"""The TID 1500 structured report."""
