@@ -11,19 +11,19 @@ from monai.deploy.core import Application
 
 from monai_app.rules import box_rule, map_rule, object_rule, prompt_rule, scope
 from monai_app.settings import Settings
-from operators.classification_operator import ClassificationOperator
-from operators.dicom_objects_operator import DicomObjectsOperator
-from operators.dicom_report_operator import DicomReportOperator
-from operators.localization_operator import LocalizationOperator
+from operators.deploy.classification_operator import ClassificationOperator
+from operators.deploy.dicom_objects_operator import DicomObjectsOperator
+from operators.deploy.dicom_report_operator import DicomReportOperator
+from operators.deploy.localization_operator import LocalizationOperator
+from operators.deploy.radiographs_operator import RadiographsOperator
+from operators.deploy.result_operator import ResultOperator
+from operators.deploy.segmentation_operator import SegmentationOperator
+from operators.deploy.studies_operator import StudiesOperator
 from operators.networks.bundle import Bundle
-from operators.radiographs_operator import RadiographsOperator
 from operators.reading.decoder import Decoder
 from operators.records.sources import SourceImage
 from operators.records.study import ReportedStudy, Study
-from operators.report import Page
-from operators.result_operator import ResultOperator
-from operators.segmentation_operator import SegmentationOperator
-from operators.studies_operator import StudiesOperator
+from operators.reporting.page import Page
 
 WORKER_THREADS = 3  # one decodes while one computes and one writes
 

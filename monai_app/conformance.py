@@ -27,7 +27,6 @@ from monai_app import __version__
 from monai_app.attribute_tables import Row, attribute_rows, coded_values, content_tree
 from monai_app.sample_objects import Sample, build_samples
 from monai_app.settings import ROOT, Settings
-from operators.outputs import OBJECT_NAMES
 from operators.reading import codecs
 from operators.reading.normalised_header import IF_PRESENT, TYPE_2
 from operators.reading.scope import PROJECTION_MODALITIES, check_scope
@@ -36,6 +35,7 @@ from operators.records.codes import REASONS as REASON_CODES
 from operators.records.errors import ImageError
 from operators.records.reasons import DeclinedReason, FailedReason
 from operators.records.rules import Scope
+from operators.reporting.output_folder import OBJECT_NAMES
 
 TEMPLATE = Path(__file__).with_name("conformance.md.j2")
 REASONS: Mapping[DeclinedReason | FailedReason, str] = {

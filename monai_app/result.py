@@ -17,19 +17,18 @@ from typing import Any
 from tqdm import tqdm
 
 from monai_app import __version__
-from operators.outputs import (
+from operators.records.provenance import APPLICATION
+from operators.records.study import ReportedStudy
+from operators.reporting.output_folder import (
     REPORT,
     RESULT,
-    ImageSummary,
-    StudySummary,
     remove_objects,
     study_folder,
     write_atomically,
     write_study,
 )
-from operators.records.provenance import APPLICATION
-from operators.records.study import ReportedStudy
-from operators.report import Page, render_foot, render_head, render_study
+from operators.reporting.page import Page, render_foot, render_head, render_study
+from operators.reporting.summaries import ImageSummary, StudySummary
 
 logger = logging.getLogger("osteomap")
 

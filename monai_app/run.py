@@ -21,7 +21,6 @@ from monai_app.settings import Settings, SettingsError, embedded_models, read_se
 from operators.classification.classify import image_points, study_points
 from operators.networks.bundle import Bundle
 from operators.networks.loading import load_classifier, load_segmenter
-from operators.outputs import ImageSummary, StudySummary
 from operators.reading.decoder import Decoder
 from operators.reading.dicom_file import NotDicomError
 from operators.reading.folder import FolderIndex, HeaderReader, index_files, list_files, read_studies
@@ -29,7 +28,8 @@ from operators.records.errors import BundleError
 from operators.records.provenance import Model, Provenance
 from operators.records.reasons import FailedReason
 from operators.records.sources import HeaderReply
-from operators.report import Page
+from operators.reporting.page import Page
+from operators.reporting.summaries import ImageSummary, StudySummary
 
 logger = logging.getLogger("osteomap")
 

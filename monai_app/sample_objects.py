@@ -38,7 +38,7 @@ from operators.records.reasons import DeclinedReason
 from operators.records.rules import ObjectRule
 from operators.records.sources import ExcludedImage, SourceFile, SourceImage
 from operators.records.study import Study
-from operators.report import Page
+from operators.reporting.page import Page
 
 # What the two full headers say where the VR alone does not tell a valid value.
 _TWO_VALUES: Mapping[str, tuple[object, object]] = {

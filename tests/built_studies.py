@@ -15,7 +15,6 @@ from pydicom.dataset import Dataset
 
 from operators.encoding.image_objects import encode_image
 from operators.encoding.study_objects import report_study
-from operators.outputs import write_study
 from operators.reading.normalised_header import check_identity
 from operators.reading.scope import check_scope
 from operators.records.codes import BODY_PARTS
@@ -28,7 +27,8 @@ from operators.records.reasons import DeclinedReason
 from operators.records.rules import ObjectRule, Scope
 from operators.records.sources import ExcludedImage, SourceImage
 from operators.records.study import ReportedStudy, Study
-from operators.report import Page
+from operators.reporting.output_folder import write_study
+from operators.reporting.page import Page
 from tests.header_variants import VARIANTS, put
 from tests.phantoms import classification, source_image, stored_phantom
 from training.phantoms import mask_box

@@ -16,7 +16,7 @@ from operators.records.images import EncodedImage, Localization, Opinion, Segmen
 from operators.records.operating_points import OperatingPoints
 from operators.records.provenance import Model, Provenance
 from operators.records.rules import ObjectRule
-from operators.report import Page
+from operators.reporting.page import Page
 from tests.phantoms import classification, source_image
 
 PROVENANCE = Provenance(

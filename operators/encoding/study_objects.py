@@ -14,8 +14,8 @@ from operators.records.images import EncodedImage
 from operators.records.operating_points import OperatingPoints
 from operators.records.sources import ExcludedImage
 from operators.records.study import ReportedStudy, Study, StudyOutcome
-from operators.report import Page
-from operators.report_pdf import render_pdf
+from operators.reporting.page import Page
+from operators.reporting.pdf_document import render_pdf
 
 logger = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
 from monai_app.attribute_tables import attribute_rows, coded_values, walk
 from monai_app.conformance import EXIT_CODES, REASONS, classes_read, classes_written, statement, transfer_syntaxes
 from monai_app.sample_objects import Sample, build_samples
-from operators.outputs import OBJECT_NAMES
 from operators.reading.dicom_file import read_stored_values
 from operators.records.reasons import DeclinedReason, FailedReason
+from operators.reporting.output_folder import OBJECT_NAMES
 from tests.built_studies import STATES, BuiltStudy, build_study
 from tests.header_variants import OBJECTS, VARIANTS
 from tests.phantoms import radiograph, save, stored_phantom

@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 from monai_app import run as application
-from operators import classification_operator, outputs
-from operators.outputs import study_folder
+from operators.deploy import classification_operator
+from operators.reporting import output_folder as outputs
+from operators.reporting.output_folder import study_folder
 from tests.app.application import ROOT, Run
 from tests.phantoms import radiograph, save
 

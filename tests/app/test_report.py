@@ -18,7 +18,6 @@ from PIL import Image
 
 from operators.drawing.contours import contours
 from operators.drawing.layers import RADIOGRAPH_SIDE, draw, heat_picture, mark, svg_path
-from operators.outputs import OBJECT_NAMES, StudySummary, write_study
 from operators.records.geometry import PixelBox
 from operators.records.images import EncodedImage, Localization, Opinion, Segmentation
 from operators.records.operating_points import OperatingPoints
@@ -26,8 +25,10 @@ from operators.records.provenance import RESEARCH_USE_ONLY, Model, Provenance
 from operators.records.reasons import DeclinedReason, FailedReason
 from operators.records.sources import ExcludedImage
 from operators.records.study import ReportedStudy, Study, StudyOutcome
-from operators.report import Page, render_foot, render_head, render_study
-from operators.report_words import KINDS, REASONS, STATES, WORST_FIRST, files_by_kind, patient_data, place
+from operators.reporting.output_folder import OBJECT_NAMES, write_study
+from operators.reporting.page import Page, render_foot, render_head, render_study
+from operators.reporting.summaries import StudySummary
+from operators.reporting.words import KINDS, REASONS, STATES, WORST_FIRST, files_by_kind, patient_data, place
 from tests.phantoms import classification, radiograph, source_image
 
 PROVENANCE = Provenance(

@@ -15,7 +15,7 @@ import yaml
 from pydicom import dcmread
 from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 
-from operators.outputs import study_folder
+from operators.reporting.output_folder import study_folder
 from tests.app.application import ROOT, run
 from tests.phantoms import radiograph, save, stored_phantom
 

@@ -19,7 +19,7 @@ from PIL import Image
 from monai_app.app import scope
 from monai_app.settings import read_settings
 from operators.classification.classify import classify
-from operators.image_file import read_image
+from operators.image_files.image_file import read_image
 from operators.localization.localize import localize
 from operators.networks.fitted import fitted_rules
 from operators.networks.loading import read_config
@@ -182,4 +182,4 @@ def test_the_application_reads_inference_without_what_only_inference_needs(name,
     config.get_parsed_content("network_def")
     picture = config.get_parsed_content("preprocessing")(stored_phantom().astype(np.float32) / 4095)
     assert isinstance(picture, MetaTensor)
-    assert "operators.prediction" not in sys.modules
+    assert "operators.image_files.inferers" not in sys.modules

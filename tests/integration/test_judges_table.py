@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operators.outputs import OBJECT_NAMES
+from operators.reporting.output_folder import OBJECT_NAMES
 from tests.integration.judges import KINDS
 from tests.integration.judges_table import NAMES, PAGE, judges, render
 

@@ -13,7 +13,6 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from reportlab.pdfgen.canvas import Canvas
 
-from operators import report_pdf
 from operators.encoding.encapsulated_pdf import encode_pdf
 from operators.records.geometry import PixelBox
 from operators.records.images import EncodedImage, Localization, Segmentation
@@ -21,8 +20,9 @@ from operators.records.operating_points import OperatingPoints
 from operators.records.provenance import RESEARCH_USE_ONLY, Model, Provenance
 from operators.records.sources import ExcludedImage
 from operators.records.study import Study, StudyOutcome
-from operators.report import Page
-from operators.report_pdf import UNPRINTABLE, render_pdf
+from operators.reporting import pdf_document as report_pdf
+from operators.reporting.page import Page
+from operators.reporting.pdf_document import UNPRINTABLE, render_pdf
 from tests.phantoms import classification, radiograph, source_image
 
 PROVENANCE = Provenance(

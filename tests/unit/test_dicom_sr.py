@@ -19,7 +19,7 @@ from operators.records.provenance import RESEARCH_USE_ONLY, Provenance
 from operators.records.reasons import DeclinedReason, FailedReason
 from operators.records.sources import ExcludedImage, SourceFile
 from operators.records.study import Study, StudyOutcome
-from operators.report import Page
+from operators.reporting.page import Page
 from tests.phantoms import radiograph, source_image
 from tests.segmentations import PAGE, POINTS, PROVENANCE, SEVERAL, encode, reread, segmentation
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from operators.image_file import ImageFile, ImageReader, read_image
-from operators.image_grid import PNG, jpeg_spacing
+from operators.image_files.grid import PNG, jpeg_spacing
+from operators.image_files.image_file import ImageFile, ImageReader, read_image
 from operators.reading.decoder import Decoder
 from operators.records.codes import BODY_PARTS
 from operators.records.errors import ImageError

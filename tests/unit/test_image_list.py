@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.image_list import LONGEST_NAME, list_images, safe_names
+from operators.image_files.image_list import LONGEST_NAME, list_images, safe_names
 from operators.records.geometry import PixelBox
 
 

@@ -18,12 +18,9 @@ from monai.transforms import Compose, EnsureChannelFirst
 from PIL import Image
 
 from operators.classification.classify import classify
-from operators.image_file import ImageFile, ImageReader, read_image
-from operators.image_list import list_images
-from operators.localization.localize import localize
-from operators.networks.loading import read_config
-from operators.networks.map_classifier import MapClassifier
-from operators.prediction import (
+from operators.image_files.image_file import ImageFile, ImageReader, read_image
+from operators.image_files.image_list import list_images
+from operators.image_files.inferers import (
     AddHeatMap,
     AddLabels,
     ClassificationInferer,
@@ -36,7 +33,10 @@ from operators.prediction import (
     outline_boxes,
     prompt_rule,
 )
-from operators.prediction_writer import OutlineWriter, ProgressBar, ScoreWriter
+from operators.image_files.writers import OutlineWriter, ProgressBar, ScoreWriter
+from operators.localization.localize import localize
+from operators.networks.loading import read_config
+from operators.networks.map_classifier import MapClassifier
 from operators.reading.decoder import Decoder
 from operators.records.geometry import PixelBox
 from operators.records.images import Localization

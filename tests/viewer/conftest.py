@@ -22,9 +22,9 @@ from scipy import ndimage
 
 from operators.encoding.image_objects import encode_image
 from operators.encoding.study_objects import report_study
-from operators.outputs import write_study
 from operators.records.images import Radiograph
 from operators.records.study import Study
+from operators.reporting.output_folder import write_study
 from tests.built_studies import EVERY_OBJECT, PAGE, PROVENANCE, outline
 from tests.integration.orthanc import running_orthanc
 from tests.phantoms import source_image

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from operators.outputs import write_study
 from operators.records.geometry import PixelBox
 from operators.records.images import EncodedImage, Localization, Radiograph, Segmentation
 from operators.records.sources import ExcludedImage
 from operators.records.study import ReportedStudy, Study, StudyOutcome
-from operators.report import render_foot, render_head, render_study
+from operators.reporting.output_folder import write_study
+from operators.reporting.page import render_foot, render_head, render_study
 from tests.app.test_report import COUNTS, PAGE
 from tests.phantoms import classification, source_image
 from training.phantoms import draw_phantom, mask_box

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from operators.classification.classify import classify
-from operators.image_file import ImageFile
+from operators.image_files.image_file import ImageFile
 from operators.localization.activation_maps import activation_map, map_name
 from operators.networks.bundle import Bundle
 from operators.networks.fitted import fitted_rules

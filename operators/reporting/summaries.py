@@ -1,28 +1,13 @@
-"""Where results are written: every file and folder name is chosen here, none comes from a DICOM string."""
+"""What ``result.json`` says of studies and images."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
-
-from pydicom.dataset import Dataset
 
 from operators.reading.normalised_header import is_referable
 from operators.records.geometry import PixelBox
 from operators.records.images import Classification, EncodedImage
 from operators.records.sources import ExcludedImage, SourceFile
-from operators.records.study import ReportedStudy
-
-RESULT = "result.json"
-REPORT = "report.html"
-# The patterns of what a study's folder may hold; a file is named by the kind of its object.
-OBJECT_NAMES = tuple(f"{kind}.dcm" for kind in ("sr", "pdf")) + tuple(
-    f"{kind}_*.dcm" for kind in ("seg", "heatmap", "labelmap", "sc", "gsps")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,53 +47,6 @@ class StudySummary:
     probability: float | None
     outputs: tuple[WrittenObject, ...]
     images: tuple[ImageSummary, ...]
-
-
-def study_folder(study_instance_uid: str) -> str:
-    """Return the name of a study's folder: the first 16 hexadecimal digits of the UID's sha256."""
-    return hashlib.sha256(study_instance_uid.encode()).hexdigest()[:16]
-
-
-def write_study(reported: ReportedStudy, output: Path) -> StudySummary:
-    """Write the objects of a study, the report last, and return what was written; if one cannot be, none is left."""
-    try:
-        return _write_study(reported, output)
-    except BaseException:
-        if reported.study.study_instance_uid is not None:
-            remove_objects(output / study_folder(reported.study.study_instance_uid))
-        raise
-
-
-def _write_study(reported: ReportedStudy, output: Path) -> StudySummary:
-    study_uid = reported.study.study_instance_uid
-    folder = None if study_uid is None else study_folder(study_uid)
-    written: list[WrittenObject] = []
-    images = []
-    for number, image in enumerate(reported.study.images, start=1):
-        objects = {} if isinstance(image, ExcludedImage) else image.objects
-        of_image = [_write_object(ds, output, f"{folder}/{kind}_{number}.dcm") for kind, ds in objects.items()]
-        written += of_image
-        images.append(summarise(image, tuple(item.file for item in of_image)))
-    written[:0] = [_write_object(ds, output, f"{folder}/{kind}.dcm") for kind, ds in reported.objects.items()]
-    if folder is not None:
-        remove_objects(output / folder, kept={output / item.file for item in written})
-    return StudySummary(
-        study_uid,
-        folder if written else None,
-        reported.outcome.state,
-        reported.outcome.probability,
-        tuple(written),
-        tuple(images),
-    )
-
-
-def remove_objects(folder: Path, kept: Collection[Path] = ()) -> None:
-    """Remove from a study's folder what this run did not write: another run's objects, or half a study's."""
-    stale = {path for pattern in OBJECT_NAMES for path in folder.glob(pattern)} - set(kept)
-    for path in stale:
-        path.unlink()
-    if stale and not any(folder.iterdir()):
-        folder.rmdir()
 
 
 def summarise(image: EncodedImage | ExcludedImage, outputs: tuple[str, ...] = ()) -> ImageSummary:
@@ -158,22 +96,3 @@ def _remark(classification: Classification) -> str | None:
 
 def _summary_of_file(file: SourceFile, image: ExcludedImage) -> ImageSummary:
     return ImageSummary(file.name, None, image.state, image.reason, image.detail, None, None, None, None)
-
-
-def _write_object(ds: Dataset, output: Path, name: str) -> WrittenObject:
-    write_atomically(output / name, lambda file: ds.save_as(file, enforce_file_format=True))
-    return WrittenObject(name, str(ds.SOPClassUID), str(ds.SOPInstanceUID))
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file under a temporary name, sync it and rename it: a reader sees all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,12 +6,12 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
+from operators.deploy.stage_operator import StageOperator
 from operators.networks.bundle import Bundle
 from operators.records.images import Localization, Segmentation
 from operators.records.rules import PromptRule
 from operators.records.study import Study
 from operators.segmentation.outline import segment
-from operators.stage_operator import StageOperator
 
 
 class SegmentationOperator(StageOperator):

@@ -20,9 +20,9 @@ from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from operators.image_file import ImageFile
+from operators.image_files.image_file import ImageFile
+from operators.image_files.inferers import Outlines
 from operators.networks.bundle import Bundle
-from operators.prediction import Outlines
 from operators.records.images import Localization
 from operators.records.sources import ExcludedImage
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
+from operators.deploy.stage_operator import StageOperator
 from operators.reading.decoder import Decoder
 from operators.reading.scope import check_scope
 from operators.records.errors import UnsupportedImageError
@@ -14,7 +15,6 @@ from operators.records.reasons import DeclinedReason
 from operators.records.rules import Scope
 from operators.records.sources import SourceImage
 from operators.records.study import Study
-from operators.stage_operator import StageOperator
 
 
 class RadiographsOperator(StageOperator):

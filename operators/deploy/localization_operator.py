@@ -6,11 +6,11 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
+from operators.deploy.stage_operator import StageOperator
 from operators.localization.localize import localize
 from operators.records.images import Classification, Localization
 from operators.records.rules import BoxRule, MapRule
 from operators.records.study import Study
-from operators.stage_operator import StageOperator
 
 
 class LocalizationOperator(StageOperator):

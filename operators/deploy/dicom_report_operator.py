@@ -6,11 +6,11 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
+from operators.deploy.stage_operator import StageOperator
 from operators.encoding.study_objects import report_study
 from operators.records.images import EncodedImage
 from operators.records.study import ReportedStudy, Study
-from operators.report import Page
-from operators.stage_operator import StageOperator
+from operators.reporting.page import Page
 
 
 class DicomReportOperator(StageOperator):

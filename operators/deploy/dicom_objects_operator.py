@@ -6,12 +6,12 @@ from typing import Any
 
 from monai.deploy.core import Fragment
 
+from operators.deploy.stage_operator import StageOperator
 from operators.encoding.image_objects import encode_image
 from operators.records.images import EncodedImage, Segmentation
 from operators.records.provenance import Provenance
 from operators.records.rules import ObjectRule
 from operators.records.study import Study
-from operators.stage_operator import StageOperator
 
 
 class DicomObjectsOperator(StageOperator):

@@ -17,13 +17,13 @@ from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTempl
 
 from operators.drawing.layers import Picture, draw
 from operators.drawing.pdf_picture import BOLD, FONT, PictureDrawing
-from operators.outputs import ImageSummary, summarise
 from operators.records.images import EncodedImage
 from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY
 from operators.records.sources import ExcludedImage
 from operators.records.study import Study, StudyOutcome
-from operators.report import Page
-from operators.report_words import REASONS, STATES, burned_in, opinions, patient_data, place
+from operators.reporting.page import Page
+from operators.reporting.summaries import ImageSummary, summarise
+from operators.reporting.words import REASONS, STATES, burned_in, opinions, patient_data, place
 
 MOST_PICTURES = 40  # per document; the other images are listed
 MARGIN = 18 * mm

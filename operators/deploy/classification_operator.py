@@ -8,11 +8,11 @@ from typing import Any
 from monai.deploy.core import Fragment
 
 from operators.classification.classify import classify_together
+from operators.deploy.stage_operator import StageOperator
 from operators.networks.bundle import Bundle
 from operators.records.images import Classification, Radiograph
 from operators.records.rules import MapRule
 from operators.records.study import Study
-from operators.stage_operator import StageOperator
 
 
 class ClassificationOperator(StageOperator):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset
 
-from operators.image_grid import PNG, grid_of, grid_of_nifti, jpeg_spacing, png_spacing
+from operators.image_files.grid import PNG, grid_of, grid_of_nifti, jpeg_spacing, png_spacing
 from operators.reading.decoder import Decoder
 from operators.reading.dicom_file import NotDicomError
 from operators.reading.scope import body_part, check_scope, imager_pixel_spacing_mm, laterality

@@ -14,12 +14,22 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from operators.drawing.layers import Picture, data_uri, draw, svg_path
-from operators.outputs import ImageSummary, StudySummary, study_folder
 from operators.records.images import EncodedImage
 from operators.records.operating_points import OperatingPoints
 from operators.records.provenance import RESEARCH_USE_ONLY, Provenance
 from operators.records.study import ReportedStudy
-from operators.report_words import REASONS, STATES, WORST_FIRST, burned_in, files_by_kind, opinions, patient_data, place
+from operators.reporting.output_folder import study_folder
+from operators.reporting.summaries import ImageSummary, StudySummary
+from operators.reporting.words import (
+    REASONS,
+    STATES,
+    WORST_FIRST,
+    burned_in,
+    files_by_kind,
+    opinions,
+    patient_data,
+    place,
+)
 
 _HIDDEN = (
     "Without pictures: patient data are part of this one, and report: patient_data in app.yaml does not allow them."
@@ -68,7 +78,10 @@ def _csp_source(text: str) -> str:
 
 
 _TEMPLATES = Environment(
-    loader=PackageLoader("operators"), autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True
+    loader=PackageLoader("operators.reporting"),
+    autoescape=select_autoescape(default=True),
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
 _TEMPLATES.filters |= {
     "csp_source": _csp_source,

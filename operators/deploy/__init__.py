@@ -1,0 +1,1 @@
+"""The operators of MONAI Deploy; nothing else meets Holoscan."""
