@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from tqdm import tqdm
 
-from operators.activation_maps import METHODS
 from operators.classification.classify import classify
 from operators.networks.bundle import Bundle
 from operators.networks.loading import load_bundle
 from operators.records.images import Radiograph
-from operators.records.rules import BoxRule, MapRule
+from operators.records.rules import MAP_METHODS, BoxRule, MapRule
 from operators.records.sources import SourceFile, SourceImage
 from training.box_fitting import MappedImage, fit_boxes, mapped
 from training.calibration import (
@@ -136,7 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--no-boxes", action="store_true", help="leave the rule for boxes as it is: the network has no usable map"
     )
-    parser.add_argument("--map", choices=METHODS, default="cam")
+    parser.add_argument("--map", choices=MAP_METHODS, default="cam")
     parser.add_argument("--stages", type=int, default=1, help="of the network, from the last; their maps are averaged")
     parser.add_argument("--flips", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--scales", type=float, nargs="+", default=(1.0,), help="sizes of the image that are averaged")

@@ -1,4 +1,4 @@
-"""x"""
+"""A verified bundle, ready for inference."""
 
 from __future__ import annotations
 

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from operators.reading.decoder_process import main
 from operators.reading.dicom_file import NotDicomError
 from operators.reading.normalised_header import check_identity
 from operators.records.errors import ImageError, InvalidDicomError, UnsupportedImageError
@@ -120,7 +119,7 @@ class Decoder:
         if self._child is None or self._child.poll() is not None:
             environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
             environment["PYTHONPATH"] = os.pathsep.join(
-                [str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")]
+                [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
             )
             self._child = subprocess.Popen(  # noqa: S603 - our own interpreter
                 [
@@ -128,7 +127,7 @@ class Decoder:
                     "-W",
                     "ignore",
                     "-m",
-                    "operators.reading.decoder",
+                    "operators.reading.decoder_process",
                     str(self._memory_mib),
                     str(self._timeout_s),
                 ],
@@ -160,7 +159,3 @@ def _error_of(told: dict[str, str]) -> ImageError:
     if told["state"] == "declined":
         return UnsupportedImageError(DeclinedReason(told["reason"]), told["detail"])
     return InvalidDicomError(FailedReason(told["reason"]), told["detail"])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

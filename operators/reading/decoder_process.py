@@ -74,3 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         answers.write(len(text).to_bytes(8, "big") + text + body)
         answers.flush()
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

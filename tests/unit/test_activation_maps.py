@@ -18,7 +18,6 @@ from scipy.special import logit
 from torch import nn
 from torch.nn import functional
 
-from operators.activation_maps import METHODS
 from operators.classification.classify import classify, classify_together
 from operators.classification.forward_pass import run, stage_names
 from operators.localization.activation_maps import activation_map, map_name
@@ -29,7 +28,7 @@ from operators.networks.paper_networks import RandomBaseline, SmallCnn
 from operators.records.errors import BundleError
 from operators.records.geometry import PixelGeometry, scaled_size, whole_image
 from operators.records.images import Classification, FeatureStage, FeatureView, Radiograph
-from operators.records.rules import PLAIN, MapRule
+from operators.records.rules import MAP_METHODS, PLAIN, MapRule
 from tests.phantoms import classification, source_image, tiny_bundle
 from tests.test_house import ROOT
 
@@ -184,7 +183,7 @@ class Spots(nn.Module):
 SIZES = [(300, 200), (200, 300), (517, 311), (311, 517), (64, 320), (4211, 3001)]
 RULES = [
     MapRule(method, stages, flips, scales)
-    for method in METHODS
+    for method in MAP_METHODS
     for stages, flips, scales in [
         (1, False, (1.0,)),
         (2, True, (1.0,)),
@@ -386,7 +385,7 @@ def test_a_rule_that_cannot_be_is_refused(wrong):
 # --- maps that say little
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", MAP_METHODS)
 def test_zero_gradients_give_a_map_of_zeros(method):
     features = np.random.default_rng(0).random((3, 10, 8)).astype(np.float32)
     none = np.zeros_like(features)
@@ -394,7 +393,7 @@ def test_zero_gradients_give_a_map_of_zeros(method):
     assert not activation_map(record, MapRule(method)).any()
 
 
-@pytest.mark.parametrize("rule", [MapRule(method, flips=method != "cam") for method in METHODS])
+@pytest.mark.parametrize("rule", [MapRule(method, flips=method != "cam") for method in MAP_METHODS])
 def test_the_random_baseline_has_a_flat_map(rule):
     record = classify(noise(), bundle_of(RandomBaseline()), rule)
     cells = activation_map(record, rule)

@@ -12,13 +12,12 @@ from monai.transforms import Compose, EnsureChannelFirst
 from PIL import Image
 from torch import nn
 
-from operators.activation_maps import METHODS
 from operators.classification.classify import classify
 from operators.localization.activation_maps import activation_map
 from operators.localization.boxes import find_boxes
 from operators.records.geometry import PixelBox
 from operators.records.images import Segmentation
-from operators.records.rules import PROMPTS, BoxRule, MapRule, PromptRule
+from operators.records.rules import MAP_METHODS, PROMPTS, BoxRule, MapRule, PromptRule
 from tests.phantoms import tiny_bundle
 from tests.sams import Echo
 from training import localization_benchmark, localization_measuring
@@ -139,7 +138,7 @@ def value(content, arm: str, measure: str) -> float | None:
 
 def test_every_map_box_and_prompt_has_an_arm():
     arms = arms_of(DEFAULTS)
-    assert {arm.maps.method for arm in arms if arm.kind == MAPS} == set(METHODS)
+    assert {arm.maps.method for arm in arms if arm.kind == MAPS} == set(MAP_METHODS)
     assert {arm.boxes.method for arm in arms if arm.kind == BOXES} >= {"peaks", "components", "brightest_point_224"}
     assert {arm.prompt.prompt for arm in arms if arm.prompt is not None} == set(PROMPTS)
     assert len({arm.name for arm in arms}) == len({(arm.kind, arm.title) for arm in arms}) == len(arms)
