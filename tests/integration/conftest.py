@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.application import Run, run
 from tests.integration.matrix import Cell, build_matrix
+from tests.monai_app.application import Run, run
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from tests.integration import validators
 from tests.integration.judges import JUDGES, KNOWN_IN_2022, Objects, Tally
 from tests.integration.validators import Verdict
 
-# Variants that have no valid identity give no objects (tests/unit/test_header_variants.py); all others are here.
+# Variants that have no valid identity give no objects (tests/operators/reading); all others are here.
 JUDGED = tuple(name for name, variant in VARIANTS.items() if variant.outcome not in ("header_invalid", NO_OBJECTS))
 EVERY_STATE = JUDGED[::3]  # these in all states, the others in one with findings, in turn
 

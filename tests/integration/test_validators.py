@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from tests.app.application import Run, run
 from tests.integration import validators
 from tests.integration.judges import Objects, Tally
 from tests.integration.matrix import judge
+from tests.monai_app.application import Run, run
 from tests.phantoms import radiograph, save, stored_phantom
 from training import demo
 

@@ -15,7 +15,7 @@ from operators.records.sources import ExcludedImage
 from operators.records.study import ReportedStudy, Study, StudyOutcome
 from operators.reporting.output_folder import write_study
 from operators.reporting.page import render_foot, render_head, render_study
-from tests.app.test_report import COUNTS, PAGE
+from tests.monai_app.test_report import COUNTS, PAGE
 from tests.phantoms import classification, source_image
 from training.phantoms import draw_phantom, mask_box
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from tests.unit.test_evaluation import ABOUT, POINTS, make_scores, outside_references
+from tests.training.evaluation.test_evaluation import ABOUT, POINTS, make_scores, outside_references
 from training.compare import main
 from training.comparison import compare, ensemble, read_runs
 from training.comparison_tables import comparison_tables

@@ -16,7 +16,7 @@ from pydicom import dcmread
 from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 
 from operators.reporting.output_folder import study_folder
-from tests.app.application import ROOT, run
+from tests.monai_app.application import ROOT, run
 from tests.phantoms import radiograph, save, stored_phantom
 
 SCHEMA = json.loads((ROOT / "monai_app" / "result.schema.json").read_text("utf-8"))

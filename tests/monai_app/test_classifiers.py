@@ -16,7 +16,7 @@ from monai.bundle import ConfigParser
 from safetensors.torch import save_file
 
 from monai_app import run as application
-from tests.app.application import ROOT, Run
+from tests.monai_app.application import ROOT, Run
 from tests.phantoms import radiograph, save, stored_phantom
 from training.export import write_checksums
 

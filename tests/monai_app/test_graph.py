@@ -9,7 +9,7 @@ from monai_app import run as application
 from operators.deploy import classification_operator
 from operators.reporting import output_folder as outputs
 from operators.reporting.output_folder import study_folder
-from tests.app.application import ROOT, Run
+from tests.monai_app.application import ROOT, Run
 from tests.phantoms import radiograph, save
 
 
