@@ -31,8 +31,8 @@ from operators.reporting.output_folder import write_study
 from operators.reporting.page import Page
 from tests.header_variants import VARIANTS, put
 from tests.phantoms import classification, source_image, stored_phantom
-from training.phantoms import mask_box
-from training.wrap_dicom import derived_uid
+from training.datasets.dicom_wrapping import derived_uid
+from training.datasets.phantoms import mask_box
 
 PROVENANCE = Provenance(
     "0.1.0",

@@ -16,8 +16,8 @@ from operators.reading.scope import body_part, imager_pixel_spacing_mm, laterali
 from operators.records.geometry import PixelGeometry, whole_image
 from operators.records.images import Classification, FeatureStage, FeatureView, Opinion, Radiograph
 from operators.records.sources import SourceFile, SourceImage
-from training.phantoms import draw_phantom
-from training.wrap_dicom import Description, wrap
+from training.datasets.dicom_wrapping import Description, wrap
+from training.datasets.phantoms import draw_phantom
 
 
 def stored_phantom(
@@ -115,7 +115,7 @@ def tiny_bundle(network: Any, preprocess: Any, name: str = "tiny", **metadata: A
         preprocess,
         {
             "operating_points": {"temperature": 1.0, "image": points, "study": points},
-            "localization": {"threshold": 0.5, "expansion": 0.0},
+            "localization": {"threshold": 0.5, "expansion": 0.0} | metadata.pop("localization", {}),
         }
         | metadata,
     )

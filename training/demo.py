@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from operators.records.geometry import PixelBox, intersection_over_union
-from training.phantoms import draw_phantom, mask_box
-from training.wrap_dicom import Description, wrap
+from training.datasets.dicom_wrapping import Description, wrap
+from training.datasets.phantoms import draw_phantom, mask_box
 
 SPACING_MM = 0.4
 FRACTURE_SEED, NORMAL_SEED, CHEST_SEED = 900_001, 900_002, 900_003

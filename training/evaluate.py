@@ -9,115 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from ignite.engine import Engine, Events
-from scipy.special import logit
-
-from operators.networks.bundle import Bundle
 from operators.networks.loading import WEIGHTS
 from operators.networks.weights import sha256
-from training.calibration import decisions_of, probabilities_of
-from training.checks import or_exit, split_records
-from training.evaluation import About, points_together, write_evaluation
-from training.manifest import ImageRecord
-from training.scores import Score, names_of, score_of
-from training.tables import as_markdown, evaluation_tables
-from training.wrap_dicom import key_of
-
-
-class ScoreWriter:
-    """Ignite handler of a bundle's evaluator: collects its logits and writes the evaluation when it is complete.
-
-    Parameters
-    ----------
-    records
-        The images, in the order of the data loader, one per batch.
-    bundle
-        The bundle that is evaluated; its metadata calibrate the logits.
-    dataset_dir
-        The data set as it was given: names it in the evaluation.
-    """
-
-    def __init__(
-        self, records: Sequence[ImageRecord], bundle: Bundle, output_dir: str, dataset_dir: str | Path = ""
-    ) -> None:
-        self.records = records
-        self.bundle = bundle
-        self.output_dir = Path(output_dir)
-        self.dataset_dir = Path(dataset_dir)
-        self._logits: list[float] = []
-
-    def attach(self, engine: Engine) -> None:
-        """Register with the evaluator."""
-        engine.add_event_handler(Events.STARTED, self._begin)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.COMPLETED, self._write)
-
-    def _begin(self, _: Engine) -> None:
-        self._logits = []
-
-    def _collect(self, engine: Engine) -> None:
-        self._logits += [float(output["pred"]) for output in engine.state.output]
-
-    def _write(self, _: Engine) -> None:
-        points = self.bundle.metadata["operating_points"]
-        write_bundle_evaluation(self.bundle, points, self.records, self._logits, (self.dataset_dir, self.output_dir))
-
-
-def write_bundle_evaluation(
-    bundle: Bundle,
-    points: Mapping[str, Any],
-    records: Sequence[ImageRecord],
-    logits: Sequence[float],
-    folders: tuple[Path, Path],
-) -> None:
-    """Write what a bundle's logits come to by its ``operating_points``; ``folders``: of the data, of the output."""
-    probabilities = probabilities_of(np.array(logits), points["temperature"], points.get("bias", 0.0))
-    state = decisions_of(points, "image").points.state
-    scores = [
-        score_of(record, name, own, float(p), state(float(p)))
-        for record, name, own, p in zip(records, names_of(records), logits, probabilities, strict=True)
-    ]
-    split = "+".join(sorted({record.split for record in records}))
-    about = About(bundle.name, bundle.version, bundle.sha256, *data_of(folders[0]), split)
-    evaluation = write_evaluation(scores, points, about, folders[1])
-    sys.stdout.write(as_markdown(evaluation_tables(evaluation)))
-
-
-def data_of(dataset: Path) -> tuple[str, str | None]:
-    """Return the data set's name, the end of its path, and the sha256 of its manifest."""
-    manifest = dataset if dataset.suffix == ".csv" else dataset / "manifest.csv"
-    name = "/".join(dataset.parts[-2:]) if dataset.suffix == ".csv" else dataset.resolve().name
-    return name if dataset.parts else "not given", sha256(manifest) if dataset.parts and manifest.is_file() else None
-
-
-def scores_of_run(
-    result: Path, records: Sequence[ImageRecord], root: Path, operating_points: Mapping[str, Any]
-) -> list[Score]:
-    """Return the scores that a run of the application gave to the images of ``root``, as ``wrap_dicom`` names them.
-
-    Raises
-    ------
-    ValueError
-        If an image of the split was not analysed.
-    """
-    studies = json.loads(result.read_text("utf-8"))["studies"]
-    images = {image["file"].removesuffix(".dcm"): image for study in studies for image in study["images"]}
-    keys = [key_of(record.path, root) for record in records]
-    missing = [key for key in keys if images.get(key, {}).get("probability") is None]
-    if missing:
-        raise ValueError(f"{result}: {len(missing)} images of the split were not analysed, first {missing[0]}")
-    bias, temperature = operating_points.get("bias", 0.0), operating_points["temperature"]
-    scores = []
-    for record, name, key in zip(records, names_of(records), keys, strict=True):
-        probability = images[key]["probability"]
-        own = (float(logit(np.clip(probability, 1e-12, 1 - 1e-12))) - bias) * temperature
-        scores.append(score_of(record, name, own, probability, images[key]["state"]))
-    return scores
+from training.evaluation.evaluation import About, points_together, write_evaluation
+from training.evaluation.evaluation_tables import evaluation_tables
+from training.evaluation.score_writer import data_of, scores_of_run
+from training.evaluation.text_tables import as_markdown
+from training.learning.preflight import or_exit, split_records
 
 
 def main(arguments: list[str] | None = None) -> int:

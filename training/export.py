@@ -11,96 +11,15 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
 
-from operators.networks.loading import CHECKSUMS, WEIGHTS, load_bundle, read_config
-from operators.networks.weights import SCALE, read_weights, sha256
+from operators.networks.loading import CHECKSUMS, load_bundle, read_config
 from operators.records.errors import BundleError
-
-LISTED = (WEIGHTS, "configs/inference.json", "configs/metadata.json")
-NOT_LISTED = ("train", "evaluate", "multi_gpu")  # they change how a bundle is made, not what it computes
-
-
-def compress(weights: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
-    """Return weights as they are stored.
-
-    ``fp16`` halves matrices and convolutions, ``int8`` stores them as int8 with one float32 scale per output channel,
-    so that value = integer x scale exactly. The rest, small and of a wide range (variances), stays float32.
-    """
-    stored: dict[str, Tensor] = {}
-    for name, tensor in weights.items():
-        if not tensor.is_floating_point():
-            stored[name] = tensor.contiguous()
-        elif tensor.ndim < 2:
-            stored[name] = tensor.float().contiguous()
-        elif storage == "fp16":
-            stored[name] = tensor.half().contiguous()
-        else:
-            flat = tensor.float().flatten(1)
-            scale = (flat.abs().amax(dim=1) / 127).clamp_min(1e-12)
-            stored[name] = (flat / scale[:, None]).round().to(torch.int8).view(tensor.shape).contiguous()
-            stored[name + SCALE] = scale
-    return stored
-
-
-def write_weights(bundle_root: Path, checkpoints: Sequence[Path], storage: str, key: str) -> None:
-    """Write a checkpoint's network, or the mean of several, as the bundle's weights.
-
-    Raises
-    ------
-    RuntimeError
-        If a checkpoint is of another network.
-
-    Notes
-    -----
-    The mean of a network before and after it was trained on with another recipe: Wortsman et al., CVPR 2022 (WiSE-FT).
-    """
-    weights = mean_weights([read_network(checkpoint, key) for checkpoint in checkpoints])
-    network = read_config(bundle_root).get_parsed_content("network_def")
-    network.load_state_dict(weights, strict=True)
-    weights = {
-        name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")
-    }
-    (bundle_root / WEIGHTS).parent.mkdir(parents=True, exist_ok=True)
-    save_file(compress(weights, storage), bundle_root / WEIGHTS)
-    restored = read_weights(bundle_root / WEIGHTS)
-    worst = max(float((restored[name] - tensor).abs().max()) for name, tensor in weights.items())
-    size = (bundle_root / WEIGHTS).stat().st_size
-    sys.stdout.write(f"{bundle_root / WEIGHTS}: {size / 1e6:.1f} MB, largest change of a weight {worst:.2g}\n")
-
-
-def read_network(checkpoint: Path, key: str) -> dict[str, Tensor]:
-    """Return the weights that a checkpoint holds under ``key``, else under ``network``, else as they are."""
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    weights: dict[str, Tensor] = saved.get(key, saved.get("network", saved))
-    return weights
-
-
-def mean_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the mean of networks' weights; counters are the first's. Raise ValueError if their tensors differ."""
-    first = states[0]
-    shapes = [{name: tensor.shape for name, tensor in state.items()} for state in states]
-    if any(shape != shapes[0] for shape in shapes):
-        raise ValueError("the checkpoints are of different networks; give checkpoints of one")
-    return {
-        name: torch.stack([state[name] for state in states]).mean(dim=0) if tensor.is_floating_point() else tensor
-        for name, tensor in first.items()
-    }
-
-
-def write_checksums(bundle_root: Path) -> None:
-    """Write SHA256SUMS of every file that changes what the bundle computes."""
-    configs = (path.name for path in (bundle_root / "configs").glob("*.json") if not path.name.startswith(NOT_LISTED))
-    names = sorted({*LISTED, *(f"configs/{name}" for name in configs)})
-    lines = [f"{sha256(bundle_root / name)}  {name}\n" for name in names if (bundle_root / name).is_file()]
-    (bundle_root / CHECKSUMS).write_text("".join(lines), "utf-8")
+from training.learning.bundle_weights import write_checksums, write_weights
 
 
 def copy_bundle(bundle_root: Path, output: Path, config: str | None) -> None:

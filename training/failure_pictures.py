@@ -24,8 +24,8 @@ from operators.networks.fitted import fitted_rules
 from operators.networks.loading import load_classifier
 from operators.records.images import Localization, Radiograph
 from operators.records.sources import SourceFile, SourceImage
-from training.checks import or_exit
-from training.phantoms import FINDINGS, Phantom, draw_phantom, mask_box
+from training.datasets.phantoms import FINDINGS, Phantom, draw_phantom, mask_box
+from training.learning.preflight import or_exit
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

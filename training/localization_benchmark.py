@@ -18,19 +18,22 @@ from typing import Any
 from tqdm import tqdm
 
 from operators.networks.loading import load_classifier, load_segmenter
-from training.checks import or_exit
-from training.dataset import read_dataset
-from training.evaluate import data_of
-from training.localization_arms import OUTLINES, Arm, Defaults, arms_of, choose_arms, defaults_of, possible, prompt_of
-from training.localization_measuring import Case, Measured, Tools, measure, read_case
-from training.localization_page import draw, tables
-from training.localization_summary import ArmResult, Images, images_of, summarise
-from training.localization_timing import time_arms
-from training.manifest import ImageRecord
-from training.metrics import as_json
-from training.resampling import RESAMPLES
-from training.scores import names_of
-from training.tables import as_markdown
+from training.datasets.dataset import read_dataset
+from training.datasets.manifest import ImageRecord
+from training.evaluation.metrics import as_json
+from training.evaluation.resampling import RESAMPLES
+from training.evaluation.score_writer import data_of
+from training.evaluation.scored_images import names_of
+from training.evaluation.text_tables import as_markdown
+from training.learning.preflight import or_exit
+from training.localization.arms import OUTLINES, Arm, Defaults, arms_of, choose_arms, defaults_of, possible, prompt_of
+from training.localization.images import Images, images_of
+from training.localization.measuring import measure, read_case
+from training.localization.picture import draw
+from training.localization.rows import Case, Measured, Tools
+from training.localization.summary import ArmResult, summarise
+from training.localization.tables import tables
+from training.localization.timing import time_arms
 
 SCHEMA = 1
 

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from training.mura import PARTS
-from training.phantoms import FINDINGS, draw_phantom
+from training.datasets.mura import PARTS
+from training.datasets.phantoms import FINDINGS, draw_phantom
 
 ARCHIVE = "MURA-v1.1"
 _VALID_EVERY = 5  # of five pairs of patients, one negative and one positive, one pair is in the published valid set

@@ -18,7 +18,7 @@ from monai.bundle import ConfigParser, verify_metadata, verify_net_in_out
 
 from operators.networks.loading import load_bundle, load_classifier, read_config
 from training.export import main as export
-from training.losses import MapGuidedLoss
+from training.learning.losses import MapGuidedLoss
 from training.phantoms import main as write_phantoms
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -17,12 +17,12 @@ from ignite.engine import Events
 from operators.classification.classify import classify
 from operators.networks.loading import load_bundle, load_classifier
 from operators.records.errors import BundleError
-from training.dataset import read_dataset
+from training.datasets.dataset import read_dataset
+from training.evaluation.scored_images import names_of
 from training.export import main as export
-from training.fit import NOT_FITTED, radiograph_of
+from training.fitting.predictions import NOT_FITTED, radiograph_of
 from training.mura_phantoms import main as write_mura
 from training.phantoms import main as write_phantoms
-from training.scores import names_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TRAINED = ["msk_cnn", "msk_densenet169", "msk_efficientnet_b3", "msk_resnet50"]
@@ -73,7 +73,7 @@ def test_a_bundle_trains_resumes_and_is_exported(name, mura, tmp_path, monkeypat
     shipped = load_bundle(ROOT / "bundles" / name).sha256
     data = {"dataset_dir": str(mura), "output_dir": str(tmp_path / "run"), "cache_dir": str(tmp_path / "cache")}
     with monkeypatch.context() as patch:
-        patch.setattr("training.checks.start", killed_after_an_epoch)
+        patch.setattr("training.learning.preflight.start", killed_after_an_epoch)
         with pytest.raises(SystemExit, match="killed"):
             run(name, "train", **data, **settings_of(name))
     assert [row["epoch"] for row in history(tmp_path / "run")] == ["1"]

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from monai_app import run as application
 from tests.monai_app.application import ROOT, Run
 from tests.phantoms import radiograph, save, stored_phantom
-from training.export import write_checksums
+from training.learning.bundle_weights import write_checksums
 
 SCHEMA = json.loads((ROOT / "monai_app" / "result.schema.json").read_text("utf-8"))
 CHANNEL_FIRST = {"_target_": "EnsureChannelFirst", "channel_dim": "no_channel"}

@@ -30,7 +30,7 @@ from tests.integration.orthanc import running_orthanc
 from tests.phantoms import source_image
 from tests.viewer.ohif import FOLDER, installed, serving_viewer
 from training import demo
-from training.phantoms import draw_phantom
+from training.datasets.phantoms import draw_phantom
 
 # Drawn by the processor: the machines that test have no graphics card.
 FLAGS = [

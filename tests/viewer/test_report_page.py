@@ -17,7 +17,7 @@ from operators.reporting.output_folder import write_study
 from operators.reporting.page import render_foot, render_head, render_study
 from tests.monai_app.test_report import COUNTS, PAGE
 from tests.phantoms import classification, source_image
-from training.phantoms import draw_phantom, mask_box
+from training.datasets.phantoms import draw_phantom, mask_box
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]

@@ -22,7 +22,7 @@ from operators.records.errors import ImageError
 from operators.records.rules import Scope
 from operators.records.sources import ExcludedImage, SourceFile
 from tests.phantoms import radiograph, save, stored_phantom
-from training.data import read_pixels
+from training.batches.images import read_pixels
 
 SCOPE = Scope(frozenset(BODY_PARTS), secondary_capture=False, smallest_side=64, largest_area=1_000_000)
 ROWS, COLUMNS = 160, 128

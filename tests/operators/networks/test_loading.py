@@ -15,7 +15,7 @@ from operators.networks.loading import LARGE_FILES, WEIGHTS, load_bundle, verify
 from operators.networks.sam_networks import build_mobile_sam
 from operators.networks.weights import read_weights, sha256
 from operators.records.errors import BundleError
-from training.export import compress, write_checksums
+from training.learning.bundle_weights import compress, write_checksums
 
 
 @pytest.fixture

@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from training.data import ReadImageAndMask, items
-from training.dataset import image_problem, read_dataset, read_table
-from training.fracatlas import list_fracatlas
-from training.manifest import ImageRecord, ManifestError, check_for_training, read_manifest
-from training.mura import list_mura
+from training.batches.images import ReadImageAndMask, items
+from training.datasets.dataset import image_problem, read_dataset, read_table
+from training.datasets.fracatlas import list_fracatlas
+from training.datasets.manifest import ImageRecord, ManifestError, check_for_training, read_manifest
+from training.datasets.mura import list_mura
+from training.datasets.splits import hold_out
 from training.mura_phantoms import main as write_mura_phantoms
 from training.mura_phantoms import plan_studies
-from training.splits import hold_out
 
 PARTS = ("XR_HAND", "XR_WRIST")
 

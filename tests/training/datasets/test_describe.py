@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.dataset import read_table
-from training.describe import main, markdown
-from training.description import decode, describe
+from training.datasets.dataset import read_table
+from training.datasets.description import decode, describe
+from training.datasets.description_page import markdown
+from training.describe import main
 
 COLUMNS = ("file", "label", "split", "group_id", "study_id", "body_part", "view", "hardware", "mask_file", "boxes_xyxy")
 

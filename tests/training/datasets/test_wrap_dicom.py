@@ -9,8 +9,9 @@ from pydicom import dcmread
 
 from operators.reading.dicom_file import read_stored_values
 from operators.reading.grey_scale import render
+from training.datasets.dicom_wrapping import Description, part_of_collection, wrap
 from training.phantoms import main as write_phantoms
-from training.wrap_dicom import Description, main, part_of_collection, wrap
+from training.wrap_dicom import main
 
 
 @pytest.mark.parametrize("kind", ["DX", "CR"])

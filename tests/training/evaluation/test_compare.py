@@ -12,11 +12,12 @@ from sklearn.metrics import roc_auc_score
 
 from tests.training.evaluation.test_evaluation import ABOUT, POINTS, make_scores, outside_references
 from training.compare import main
-from training.comparison import compare, ensemble, read_runs
-from training.comparison_tables import comparison_tables
-from training.evaluation import write_evaluation
-from training.papers import ANCHORS, HIDDEN_TEST, PAPERS, PUBLIC_VALIDATION, SETS
-from training.scores import read_scores
+from training.evaluation.comparison.differences import compare
+from training.evaluation.comparison.published import ANCHORS, HIDDEN_TEST, PAPERS, PUBLIC_VALIDATION, SETS
+from training.evaluation.comparison.runs import ensemble, read_runs
+from training.evaluation.comparison.tables import comparison_tables
+from training.evaluation.evaluation import write_evaluation
+from training.evaluation.scored_images import read_scores
 
 
 def noisy(scores, seed, noise):

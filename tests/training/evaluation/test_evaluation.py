@@ -22,13 +22,14 @@ from operators.networks.bundle import Bundle
 from operators.networks.map_classifier import MapClassifier
 from operators.records.rules import MapRule
 from tests.phantoms import tiny_bundle
-from training import plots
-from training.evaluate import ScoreWriter, data_of, scores_of_run
+from training.datasets.manifest import ImageRecord
 from training.evaluate import main as evaluate_run
-from training.evaluation import About, evaluate, points_together, write_evaluation
-from training.fit import Prediction, fit_points, predict, radiograph_of
-from training.manifest import ImageRecord
-from training.scores import SEVERAL, Score, names_of, read_scores, sample_of, studies_of, write_scores
+from training.evaluation import plots
+from training.evaluation.evaluation import About, evaluate, points_together, write_evaluation
+from training.evaluation.score_writer import ScoreWriter, data_of, scores_of_run
+from training.evaluation.scored_images import SEVERAL, Score, names_of, read_scores, sample_of, studies_of, write_scores
+from training.fitting.operating_points import fit_points
+from training.fitting.predictions import Prediction, predict, radiograph_of
 
 POINTS = {
     "temperature": 2.0,

@@ -11,36 +11,36 @@ from hypothesis import strategies as st
 from sklearn import metrics as judge
 
 from operators.records.geometry import PixelBox
-from training.calibration import (
+from training.evaluation.calibration import (
     BINS,
     Decisions,
     calibration_summary,
-    candidates,
     decisions_of,
     expected_calibration_error,
-    fit_calibration,
-    fit_decision,
-    fit_operating_points,
-    outcomes,
     probabilities_of,
     reliability,
-    shortest,
 )
-from training.metrics import (
+from training.evaluation.comparison.significance import (
+    auroc_permutation,
+    delong_covariance,
+    delong_test,
+    kappa_permutation,
+)
+from training.evaluation.metrics import (
     OF_DECISIONS,
     as_json,
     bootstrap_interval,
-    dice,
-    intersection_over_union,
-    match_boxes,
     measure,
     point_values,
     resampled,
     weighted_values,
 )
-from training.resampling import LEAST_PATIENTS, patient_weights, percentile_interval
-from training.scores import Sample
-from training.significance import auroc_permutation, delong_covariance, delong_test, kappa_permutation
+from training.evaluation.overlap import dice, match_boxes
+from training.evaluation.resampling import LEAST_PATIENTS, patient_weights, percentile_interval
+from training.evaluation.scored_images import Sample
+from training.fitting.calibration import fit_calibration
+from training.fitting.operating_points import candidates, fit_decision, fit_operating_points, outcomes, shortest
+from training.metrics import intersection_over_union
 
 DECISIONS = Decisions(0.3, 0.7, 0.55)
 
@@ -99,7 +99,7 @@ def test_whole_patients_are_drawn_and_blocks_do_not_change_the_draw(monkeypatch)
     assert weights.shape == (500, 6)
     assert np.array_equal(weights[:, 0], weights[:, 2])
     assert np.all(weights[:, [0, 3, 4]].sum(axis=1) == 3)  # as many patients as there are
-    monkeypatch.setattr("training.resampling.BLOCK", 7 * 6)
+    monkeypatch.setattr("training.evaluation.resampling.BLOCK", 7 * 6)
     assert np.array_equal(np.concatenate(list(patient_weights(groups, 500, seed=1))), weights)
 
 

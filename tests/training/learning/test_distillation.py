@@ -10,9 +10,9 @@ import torch
 from torch.nn import functional
 
 from operators.networks.map_classifier import MapClassifier
-from training.distillation import WithTeacher
-from training.losses import LabelLoss, MapGuidedLoss
-from training.transplant import embed, transplant
+from training.learning.distillation import WithTeacher
+from training.learning.losses import LabelLoss, MapGuidedLoss
+from training.learning.transplant import embed, transplant
 
 
 def network(indices: list[int], channels: int | None = 16, grey: int = 1) -> MapClassifier:

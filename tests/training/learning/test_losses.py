@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from operators.networks.map_classifier import POOLINGS, MapClassifier
-from training.losses import MapGuidedLoss, WithMap, pointing_loss
+from training.learning.losses import MapGuidedLoss, WithMap, pointing_loss
 
 
 def mask_of(*places: tuple[int, int], size: int = 8) -> torch.Tensor:

@@ -15,13 +15,16 @@ from monai.handlers import CheckpointSaver
 from PIL import Image
 
 from operators.networks.map_classifier import MapClassifier
-from training.checkpoints import BEST, PlainNumbers, resume
-from training.data import AutocastInferer, RandSideMarker, items, parameter_groups, prepare_map_batch, read_pixels
-from training.export import mean_weights, read_network
-from training.initialise import load_encoder, load_network, unfold_batch_norm
-from training.losses import MapGuidedLoss, WithMap
-from training.manifest import ManifestError, read_manifest
-from training.phantoms import FINDINGS, draw_phantom, mask_box
+from training.batches.images import items, read_pixels
+from training.batches.map_batches import prepare_map_batch
+from training.batches.side_marker import RandSideMarker
+from training.datasets.manifest import ManifestError, read_manifest
+from training.datasets.phantoms import FINDINGS, draw_phantom, mask_box
+from training.learning.bundle_weights import mean_weights, read_network
+from training.learning.checkpoints import BEST, PlainNumbers, load_network, resume
+from training.learning.initialise import load_encoder, unfold_batch_norm
+from training.learning.losses import MapGuidedLoss, WithMap
+from training.learning.optimisation import AutocastInferer, parameter_groups
 from training.phantoms import main as write_phantoms
 
 

@@ -20,8 +20,12 @@ from operators.records.images import Segmentation
 from operators.records.rules import MAP_METHODS, PROMPTS, BoxRule, MapRule, PromptRule
 from tests.phantoms import tiny_bundle
 from tests.sams import Echo
-from training import localization_benchmark, localization_measuring
-from training.localization_arms import (
+from training import localization_benchmark
+from training.datasets.manifest import read_manifest
+from training.evaluation.metrics import bootstrap_interval
+from training.localization import measuring as localization_measuring
+from training.localization.arm_measures import outline_measures, shares
+from training.localization.arms import (
     BOXES,
     MAPS,
     OUTLINES,
@@ -33,24 +37,14 @@ from training.localization_arms import (
     joint_rules,
     prompt_of,
 )
-from training.localization_measuring import (
-    BoxRow,
-    ImageRow,
-    Measured,
-    OutlineRow,
-    Tools,
-    _Mapped,
-    classify_once,
-    find,
-    measure,
-    read_case,
-)
-from training.localization_page import draw, tables
-from training.localization_scores import Overlap, filled
-from training.localization_summary import estimates, images_of, outline_measures, shares, summarise
-from training.localization_timing import Seconds
-from training.manifest import read_manifest
-from training.metrics import bootstrap_interval
+from training.localization.images import images_of
+from training.localization.masks import Overlap, filled
+from training.localization.measuring import _Mapped, classify_once, find, measure, read_case
+from training.localization.picture import draw
+from training.localization.rows import BoxRow, ImageRow, Measured, OutlineRow, Tools
+from training.localization.summary import estimates, summarise
+from training.localization.tables import tables
+from training.localization.timing import Seconds
 
 ROWS, COLUMNS = 96, 128
 DEFAULTS = Defaults(MapRule(), BoxRule("components", 0.5, 0.0), PromptRule(2.5))

@@ -1,0 +1,1 @@
+"""Classifiers side by side: tests of their differences, an ensemble, published numbers."""

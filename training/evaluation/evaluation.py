@@ -1,0 +1,161 @@
+"""Scores -> every metric with its interval, at image and study level, overall and by subgroup, and the files of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.evaluation.calibration import Decisions, calibration_summary, decisions_of, probabilities_of
+from training.evaluation.evaluation_tables import evaluation_tables
+from training.evaluation.metrics import as_json, measure
+from training.evaluation.page import render_evaluation
+from training.evaluation.resampling import RESAMPLES, Array
+from training.evaluation.scored_images import Sample, Score, sample_of, studies_of, write_scores
+from training.evaluation.text_tables import as_markdown
+
+HALF = Decisions(0.5, 0.5, 0.5)
+
+
+SUBGROUPS: Mapping[str, Callable[[Score], str]] = {
+    "body_part": lambda score: score.body_part.split(":")[0] or "not given",  # "mixed:hand+hip" is mixed
+    "view": lambda score: score.view or "not given",
+    "hardware": lambda score: "with hardware" if score.hardware else "without hardware",
+}
+
+
+LEVELS = {"image": tuple(SUBGROUPS), "study": ("body_part",)}
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an evaluation is of. ``data`` names the data set, ``data_sha256`` is its manifest's, None without one."""
+
+    model: str
+    version: str
+    sha256: str | None
+    data: str
+    data_sha256: str | None
+    split: str
+
+
+def evaluate(
+    scores: Sequence[Score], operating_points: Mapping[str, Any], about: About, resamples: int = RESAMPLES
+) -> dict[str, Any]:
+    """Return counts and all metrics with 95 % intervals: image and study level, overall and by subgroup.
+
+    Raises
+    ------
+    ValueError
+        If there is no image.
+    """
+    if not scores:
+        raise ValueError(f"{about.data}, split {about.split}: no image to evaluate; check the manifest")
+    of_level = {"image": list(scores), "study": studies_of(scores)}
+    labels = sample_of(scores).labels
+    raw = probabilities_of(np.array([score.logit for score in scores]), 1.0)
+    return {
+        **asdict(about),
+        "operating_points": operating_points,
+        "bootstrap": {"resamples": resamples, "seed": 0, "unit": "patient", "interval": "95 % percentile"},
+        "images": len(scores),
+        "abnormal": int(labels.sum()),
+        "studies": len(of_level["study"]),
+        "patients": sample_of(scores).patients,
+        "states_by_label": states_by_label(scores),
+        "levels": {
+            level: _level(of_level[level], decisions_of(operating_points, level), subgroups, resamples)
+            for level, subgroups in LEVELS.items()
+        },
+        "papers": papers_own_way(sample_of(scores), raw, resamples),
+        "calibration": {
+            "before": calibration_summary(raw, labels),
+            "after": calibration_summary(sample_of(scores).probabilities, labels),
+        },
+    }
+
+
+def states_by_label(scores: Sequence[Score]) -> dict[str, dict[str, int]]:
+    """Return how many normal and abnormal images are in each state."""
+    return {
+        label: {
+            state: sum(s.label == number and s.state == state for s in scores)
+            for state in ("normal", "doubt", "abnormal")
+        }
+        for number, label in enumerate(("normal", "abnormal"))
+    }
+
+
+def papers_own_way(sample: Sample, raw: Array, resamples: int) -> dict[str, Any]:
+    """Return accuracy, recall and precision of images at probability .5, of the network's own output and calibrated.
+
+    The papers calibrate nothing and choose no threshold: their numbers are those of ``network_output``.
+    """
+    samples = {"network_output": Sample(sample.labels, raw, sample.groups), "calibrated": sample}
+    names = {"accuracy": "accuracy", "recall": "sensitivity", "precision": "precision"}
+    rows: dict[str, Any] = {"level": "image", "threshold": 0.5}
+    for kind, of in samples.items():
+        measured = as_json(measure(of, HALF, resamples))
+        rows[kind] = {shown: measured[name] for shown, name in names.items()}
+    return rows
+
+
+def _level(
+    scores: Sequence[Score], decisions: Decisions, subgroups: Sequence[str], resamples: int
+) -> dict[str, dict[str, Any]]:
+    """Return {subgroup: {its value: counts and metrics}}, and the same of all."""
+    level: dict[str, dict[str, Any]] = {"overall": _stratum(scores, decisions, resamples)}
+    for subgroup in subgroups:
+        members: dict[str, list[Score]] = {}
+        for score in scores:
+            members.setdefault(SUBGROUPS[subgroup](score), []).append(score)
+        level[subgroup] = {name: _stratum(members[name], decisions, resamples) for name in sorted(members)}
+    return level
+
+
+def _stratum(scores: Sequence[Score], decisions: Decisions, resamples: int) -> dict[str, Any]:
+    sample = sample_of(scores)
+    metrics = measure(sample, decisions, resamples)
+    n, abnormal = len(scores), int(sample.labels.sum())
+    return {"n": n, "abnormal": abnormal, "patients": sample.patients, "metrics": as_json(metrics)}
+
+
+def write_evaluation(
+    scores: Sequence[Score],
+    operating_points: Mapping[str, Any],
+    about: About,
+    output_dir: Path,
+    resamples: int = RESAMPLES,
+) -> dict[str, Any]:
+    """Write ``scores.csv``, ``metrics.json``, ``metrics.md`` and ``evaluation.html``.
+
+    The page shows the training's curves where a ``history.csv`` lies in the folder or in the one above it.
+    """
+    output_dir.mkdir(parents=True, exist_ok=True)
+    write_scores(scores, output_dir / "scores.csv")
+    evaluation = evaluate(scores, operating_points, about, resamples)
+    text = json.dumps(evaluation, indent=1, allow_nan=False) + "\n"
+    (output_dir / "metrics.json").write_text(text, "utf-8")
+    (output_dir / "metrics.md").write_text(as_markdown(evaluation_tables(evaluation)), "utf-8")
+    histories = (output_dir / "history.csv", output_dir.parent / "history.csv")
+    history = next((path for path in histories if path.is_file()), None)
+    (output_dir / "evaluation.html").write_text(render_evaluation(evaluation, scores, history), "utf-8")
+    return evaluation
+
+
+def points_together(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the operating points of several classifiers of equal weight: their means, as the application takes them.
+
+    The mean of calibrated probabilities is not calibrated again; one classifier keeps its own points.
+    """
+    if len(points) == 1:
+        return dict(points[0])
+    together: dict[str, Any] = {"temperature": 1.0, "bias": 0.0}
+    for level in LEVELS:
+        decisions = [asdict(decisions_of(of, level)) for of in points]
+        together[level] = {name: float(np.mean([each[name] for each in decisions])) for name in decisions[0]}
+    return together

@@ -1,0 +1,90 @@
+"""An evaluation -> one self-contained HTML page; no script, no font and no picture from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+from matplotlib.figure import Figure
+
+from operators.records.provenance import RESEARCH_USE_ONLY
+from training.evaluation import plots
+from training.evaluation.calibration import decisions_of
+from training.evaluation.evaluation_tables import evaluation_tables
+from training.evaluation.figures import data_uri, png
+from training.evaluation.scored_images import Score, sample_of
+from training.evaluation.text_tables import name_of
+
+TEMPLATES = Environment(
+    loader=PackageLoader("training.evaluation"),
+    autoescape=select_autoescape(default=True),
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of a page: its data URI and what it shows."""
+
+    uri: str
+    caption: str
+
+
+def render_evaluation(evaluation: Mapping[str, Any], scores: Sequence[Score], history: Path | None) -> str:
+    """Return the page of an evaluation.
+
+    Parameters
+    ----------
+    evaluation
+        What ``evaluate`` returns.
+    history
+        The training's ``history.csv``, or None.
+
+    Raises
+    ------
+    ValueError
+        If the history cannot be read.
+    """
+    return TEMPLATES.get_template("evaluation.html").render(
+        title=f"Evaluation of {evaluation['model']}",
+        evaluation=evaluation,
+        tables=evaluation_tables(evaluation),
+        pictures=_pictures(evaluation, scores, history),
+        research_use_only=RESEARCH_USE_ONLY,
+    )
+
+
+def picture(figure: Figure | bytes, caption: str) -> Picture:
+    """Return a figure, or its PNG, as a picture of a page."""
+    return Picture(data_uri(figure if isinstance(figure, bytes) else png(figure)), caption)
+
+
+def _pictures(evaluation: Mapping[str, Any], scores: Sequence[Score], history: Path | None) -> list[Picture]:
+    sample = sample_of(scores)
+    decisions = decisions_of(evaluation["operating_points"], "image")
+    points = {"rule-out": decisions.rule_out, "decision": decisions.decision, "rule-in": decisions.rule_in}
+    pictures = []
+    if history is not None:
+        pictures.append(picture(plots.training_curves(history), "Training: losses (broken) and scores (solid)"))
+    if sample.classes == 2:
+        resamples = evaluation["bootstrap"]["resamples"]
+        pictures += [
+            picture(plots.roc(sample, points, resamples), "ROC of all images, with the operating points"),
+            picture(plots.precision_recall(sample), "Precision and recall of all images"),
+        ]
+    parts = {
+        f"{name.replace('_', ' ')}\nn = {stratum['n']}": stratum["metrics"]
+        for name, stratum in evaluation["levels"]["image"]["body_part"].items()
+    }
+    metrics = {name: name_of(name) for name in ("auroc", "kappa", "sensitivity")}
+    return [
+        *pictures,
+        picture(plots.reliability_diagram(evaluation["calibration"]), "Reliability before and after calibration"),
+        picture(plots.confusion(evaluation["states_by_label"]), "States against labels, images"),
+        picture(plots.probabilities(sample, points), "Probabilities of normal and abnormal images"),
+        picture(plots.bars(parts, metrics, "By body part, images"), "By body part, image level, with 95 % intervals"),
+    ]

@@ -1,0 +1,1 @@
+"""What is fitted on ``val`` after a training: calibration, operating points, how boxes are cut from the map."""

@@ -1,0 +1,65 @@
+"""What the application's own code says of labelled images, as if nothing were fitted yet."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+from tqdm import tqdm
+
+from operators.classification.classify import classify
+from operators.networks.bundle import Bundle
+from operators.records.images import Radiograph
+from operators.records.rules import MapRule
+from operators.records.sources import SourceFile, SourceImage
+from training.batches.images import read_pixels
+from training.datasets.manifest import ImageRecord
+from training.fitting.boxes import MappedImage, mapped
+
+_HALF = {"rule_out": 0.5, "rule_in": 0.5}
+
+
+NOT_FITTED = {"temperature": 1.0, "bias": 0.0, "image": _HALF, "study": _HALF}  # gives the logit as it is
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """A record of a manifest and what the application's own code says of it; ``image`` where a finding has boxes."""
+
+    record: ImageRecord
+    logit: float
+    image: MappedImage | None
+
+
+def radiograph_of(record: ImageRecord) -> Radiograph:
+    """Return an image of a data set as the application would see it."""
+    source = SourceImage(
+        SourceFile(record.path, record.path.name), Dataset(), record.path.stem, None, None, None, None, True
+    )
+    return Radiograph(source, read_pixels(str(record.path)))
+
+
+def predict(bundle: Bundle, records: Sequence[ImageRecord], maps: MapRule | None) -> Iterator[Prediction]:
+    """Classify images with the application's code, one at a time, as if nothing were fitted yet.
+
+    Parameters
+    ----------
+    maps
+        How the maps of images with boxes are made; None: no map is wanted.
+    """
+    localization = {
+        "threshold": 0.5,
+        "expansion": 0.0,
+        "stages": bundle.metadata.get("localization", {}).get("stages", ()),
+    }
+    unfitted = {"operating_points": NOT_FITTED, "localization": localization}
+    plain = dataclasses.replace(bundle, metadata={**bundle.metadata, **unfitted})
+    for record in tqdm(records, unit="image", disable=not sys.stderr.isatty()):
+        if maps is None or not record.boxes:
+            yield Prediction(record, classify(radiograph_of(record), plain).logit, None)
+        else:
+            classification = classify(radiograph_of(record), plain, maps, everything=True)
+            yield Prediction(record, classification.logit, mapped(record, classification, maps))
