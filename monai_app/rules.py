@@ -9,8 +9,19 @@ from typing import Any
 
 from monai_app.settings import Settings, SettingsError
 from operators.networks.bundle import Bundle
-from operators.networks.fitted import fitted_rules
-from operators.records.rules import BoxRule, MapRule, ObjectRule, PromptRule, Scope
+from operators.records.rules import BoxRule, MapRule, ObjectRule, PromptRule, Rules, Scope
+
+
+def rules_of(settings: Settings, classifier: Bundle) -> Rules:
+    """Return how every stage works; ``classifier`` is the one that gives the heat map."""
+    return Rules(
+        scope(settings),
+        map_rule(settings, classifier),
+        box_rule(settings, classifier),
+        prompt_rule(settings),
+        object_rule(settings),
+        settings.report.patient_data,
+    )
 
 
 def scope(settings: Settings) -> Scope:
@@ -30,8 +41,8 @@ def map_rule(settings: Settings, classifier: Bundle) -> MapRule:
     """
     chosen = settings.localization
     given = {"method": chosen.map, "stages": chosen.stages, "flips": chosen.flips, "scales": chosen.scales}
-    rule = dataclasses.replace(fitted_rules(classifier)[0], **_said(given))
-    named = 1 + len(classifier.metadata["localization"].get("stages", ()))
+    rule = dataclasses.replace(classifier.fitted.maps, **_given(given))
+    named = 1 + len(classifier.fitted.stages)
     if rule.stages > named:
         raise SettingsError(f"localization: stages: {rule.stages} asked for, bundle {classifier.name} names {named}")
     return rule
@@ -45,18 +56,17 @@ def box_rule(settings: Settings, classifier: Bundle) -> BoxRule:
         "cut": chosen.cut,
         "threshold": chosen.threshold,
         "expansion": chosen.expansion,
-        "least_score": chosen.least_score,
+        "least_score": chosen.minimum_score,
         "overlap": chosen.overlap,
-        "most": chosen.most,
+        "most": chosen.maximum_boxes,
         "fixed_side": chosen.fixed_side,
     }
-    return dataclasses.replace(fitted_rules(classifier)[1], **_said(given))
+    return dataclasses.replace(classifier.fitted.boxes, **_given(given))
 
 
 def object_rule(settings: Settings) -> ObjectRule:
-    """Return which DICOM objects an image gets."""
-    chosen = settings.outputs
-    return ObjectRule(chosen.heatmap, chosen.sc, chosen.gsps, chosen.labelmap, chosen.viewer_geometry)
+    """Return which DICOM objects are written."""
+    return ObjectRule(settings.outputs.kinds, settings.outputs.viewer_geometry)
 
 
 def prompt_rule(settings: Settings) -> PromptRule:
@@ -76,5 +86,5 @@ def shaping(settings: Settings) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _said(given: Mapping[str, Any]) -> dict[str, Any]:
+def _given(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}

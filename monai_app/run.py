@@ -7,28 +7,24 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 
 from monai.deploy.core import AppContext, Application, RuntimeEnv
 from tqdm import tqdm
 
-from monai_app import __version__
-from monai_app.app import OsteoMapApp, Stages
-from monai_app.result import RunResult
-from monai_app.rules import map_rule, shaping
-from monai_app.settings import Settings, SettingsError, embedded_models, read_settings
-from operators.classification.classify import image_points, study_points
-from operators.networks.bundle import Bundle
-from operators.networks.loading import load_classifier, load_segmenter
-from operators.reading.decoder import Decoder
-from operators.reading.dicom_file import NotDicomError
-from operators.reading.folder import FolderIndex, HeaderReader, index_files, list_files, read_studies
+from monai_app.analyser import Analyser, now, open_analyser
+from monai_app.app import TIMED, OsteoMapApp
+from monai_app.run_report import RunReport
+from monai_app.runtime import hide_header_values
+from monai_app.settings import SettingsError, embedded_models
+from operators.reading.folder import list_files
+from operators.reading.study_index import StudyIndex
 from operators.records.errors import BundleError
-from operators.records.provenance import Model, Provenance
 from operators.records.reasons import FailedReason
-from operators.records.sources import HeaderReply
-from operators.reporting.page import Page
+from operators.records.states import State
+from operators.records.study import ReportedStudy
+from operators.reporting.output_folder import write_study
 from operators.reporting.summaries import ImageSummary, StudySummary
 
 logger = logging.getLogger("osteomap")
@@ -39,21 +35,18 @@ ATTEMPTS = 3
 def run(argv: list[str]) -> int:
     """Run the application on the SDK's arguments and return its exit code; usage errors raise SystemExit(2)."""
     context = _context(argv)
+    source = Path(context.input_path)
     try:
-        settings = read_settings()
-        models = Path(context.model_path)
-        classifiers = tuple(load_classifier(models / name) for name in settings.classification.bundles)
-        segmenter = load_segmenter(models / settings.segmentation.bundle, settings.segmentation.checkpoint)
-        map_rule(settings, classifiers[0])  # refuses what this bundle cannot give
-        output = _output_folder(Path(context.output_path), Path(context.input_path))
+        analyser = open_analyser(context.model_path)
+        output = _output_folder(Path(context.output_path), source)
     except (SettingsError, BundleError) as error:
         logger.error("%s", error)
         return 2
-    source = Path(context.input_path)
-    if not source.exists():
-        logger.error("no input at %s; check -i / HOLOSCAN_INPUT_PATH", source)
-        return 2
-    return _analyse(source, output, settings, classifiers, segmenter)
+    with analyser:
+        if not source.exists():
+            logger.error("no input at %s; check -i / HOLOSCAN_INPUT_PATH", source)
+            return 2
+        return _analyse(analyser, source, output)
 
 
 def _context(argv: list[str]) -> AppContext:
@@ -64,8 +57,7 @@ def _context(argv: list[str]) -> AppContext:
         return Application.init_app_context(argv, environment)
     finally:
         logging.disable(logging.NOTSET)
-        logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its texts quote values of headers
-        logging.getLogger("highdicom").setLevel(logging.ERROR)
+        hide_header_values()
 
 
 def _output_folder(output: Path, source: Path) -> Path:
@@ -82,51 +74,48 @@ def _output_folder(output: Path, source: Path) -> Path:
     return output.resolve()
 
 
-def _analyse(source: Path, output: Path, settings: Settings, classifiers: tuple[Bundle, ...], segmenter: Bundle) -> int:
+def _analyse(analyser: Analyser, source: Path, output: Path) -> int:
+    """Index the input, run the graph, write the report; return the exit code."""
     started = time.perf_counter()
-    provenance = _provenance(classifiers, segmenter, shaping(settings))
-    said_once = dict.fromkeys(limit for bundle in (*classifiers, segmenter) for limit in bundle.metadata["limits"])
-    points = study_points(*classifiers), image_points(*classifiers)
-    page = Page(provenance, *points, tuple(said_once), settings.report.patient_data)
-    result = RunResult(output, page, settings.report.pictures)
-    limits = settings.radiographs
-    with (
-        Decoder(limits.decoder_timeout_s, limits.decoder_memory_mib) as headers,
-        Decoder(limits.decoder_timeout_s, limits.decoder_memory_mib) as pixels,
-    ):
-        read_header = _header_reader(headers)
-        files_found = list_files(source.resolve(), left_out=output)
-        index = index_files(tqdm(files_found, unit="file", disable=not sys.stderr.isatty()), read_header)
-        seconds = {"total": 0.0, "read": time.perf_counter() - started}
-        files = sum(len(entries) for entries in index.studies.values())
-        logger.info("%d DICOM files of %d studies, %d other files", files, len(index.studies), index.ignored_files)
-        result.expect(len(index.studies), index.ignored_files)
+    description = analyser.description
+    description = replace(description, provenance=replace(description.provenance, now=now()))
+    report = RunReport(output, description, analyser.settings.report.pictures)
+    files = tqdm(list_files(source.resolve(), left_out=output), unit="file", disable=not sys.stderr.isatty())
+    with analyser.index(files) as index:
+        seconds = {"read": time.perf_counter() - started}
+        uids = index.study_uids
+        logger.info("%d DICOM files of %d studies, %d other files", index.files, len(uids), index.ignored_files)
+        report.expect(len(uids), index.ignored_files)
+
+        def collect(reported: ReportedStudy) -> None:
+            report.add(reported, write_study(reported, output))
 
         def graph() -> OsteoMapApp:
-            studies = read_studies(index, read_header)
-            return OsteoMapApp(Stages(settings, classifiers, segmenter, page, pixels, studies, result.collect))
+            return OsteoMapApp(analyser.stages, index.studies(now), collect)
 
-        code = _run_graph(graph, index, result, seconds)
+        _run_graph(graph, seconds, attempts=ATTEMPTS if uids else 0)
+        lost = _add_lost_studies(index, report)
+    missing = report.missing_files()
+    for name in missing:
+        logger.critical("%s was not written; please report it", name)
+    code = 1 if lost or missing else report.exit_code()
     seconds["total"] = time.perf_counter() - started
-    stages_timed = ("total", "read", "classify", "localize", "segment", "write")
     try:
-        result.write(code, {name: seconds.get(name, 0.0) for name in stages_timed})
+        report.write(code, {name: seconds.get(name, 0.0) for name in ("total", *TIMED)})
     except OSError as error:
         logger.critical("the result cannot be written to %s (%s); free space and run again", output, error.strerror)
         return 1
-    _say_what_happened(result, code)
+    _log_outcome(report, code)
     return code
 
 
-def _run_graph(
-    graph: Callable[[], OsteoMapApp], index: FolderIndex, result: RunResult, seconds: dict[str, float]
-) -> int:
-    """Run the graph, account for every study and return the exit code.
+def _run_graph(graph: Callable[[], OsteoMapApp], seconds: dict[str, float], attempts: int) -> None:
+    """Run the graph and add up the seconds of its parts.
 
     Holoscan's event-based scheduler (4.2) ended 1 of 12,000 small graphs before the first message was delivered: such a
     graph is run again. One that was stopped later, by SIGTERM for example, is not.
     """
-    for attempt in range(ATTEMPTS if index.studies else 0):
+    for attempt in range(attempts):
         if attempt:
             logger.warning("the scheduler ended before the first study was delivered; trying again")
         application = graph()
@@ -135,19 +124,21 @@ def _run_graph(
             seconds[name] = seconds.get(name, 0.0) + value
         if application.started or not succeeded:
             break
-    finished = {study.study_instance_uid for study in result.studies}
-    lost = [uid for uid in index.studies if uid not in finished]
+
+
+def _add_lost_studies(index: StudyIndex, report: RunReport) -> int:
+    """Account for the studies that the run did not finish; return how many they are."""
+    finished = {study.study_instance_uid for study in report.studies}
+    lost = [uid for uid in index.study_uids if uid not in finished]
     for uid in lost:
         detail = "the run ended before this study was finished; run it again"
+        reason = FailedReason.INTERNAL_ERROR
         images = tuple(
-            ImageSummary(entry.name, None, "failed", str(FailedReason.INTERNAL_ERROR), detail, None, None, None, None)
-            for entry in sorted(index.studies[uid])
+            ImageSummary(name, None, State.FAILED, reason, detail, None, None, None, None)
+            for name in index.file_names(uid)
         )
-        result.add_lost(StudySummary(uid, None, "failed", None, (), images))
-    missing = result.missing_files()
-    for name in missing:
-        logger.critical("%s was not written; please report it", name)
-    return 1 if lost or missing else result.exit_code()
+        report.add_lost(StudySummary(uid, None, State.FAILED, None, (), images))
+    return len(lost)
 
 
 def _run_once(application: OsteoMapApp) -> bool:
@@ -162,36 +153,8 @@ def _run_once(application: OsteoMapApp) -> bool:
     return True
 
 
-def _header_reader(decoder: Decoder) -> HeaderReader:
-    """Return a reader of headers that answers None for a file that is not DICOM."""
-
-    def read(path: Path) -> HeaderReply | None:
-        try:
-            return decoder.header(path)
-        except NotDicomError:
-            return None
-
-    return read
-
-
-def _provenance(classifiers: tuple[Bundle, ...], segmenter: Bundle, settings: str) -> Provenance:
-    return Provenance(
-        version=__version__,
-        classifiers=tuple(_classifier(bundle) for bundle in classifiers),
-        segmenter=Model(segmenter.name, segmenter.version, segmenter.sha256),
-        now=datetime.now(UTC).astimezone().replace(microsecond=0),  # DICOM times without a zone are local ones
-        settings=settings,
-    )
-
-
-def _classifier(bundle: Bundle) -> Model:
-    points = study_points(bundle)
-    parameters = (("rule_out", f"{points.rule_out:.6f}"), ("rule_in", f"{points.rule_in:.6f}"))
-    return Model(bundle.name, bundle.version, bundle.sha256, parameters)
-
-
-def _say_what_happened(result: RunResult, code: int) -> None:
-    counts = result.counts
+def _log_outcome(report: RunReport, code: int) -> None:
+    counts = report.counts
     if code == 4:
         logger.error("no DICOM image was found in the input (%d other files)", counts["ignored_files"])
     logger.info("%s", ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items()))

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from operators.encoding.object_kinds import OPTIONAL_KINDS
 from operators.records.codes import unknown_terms
 from operators.records.errors import OsteoMapError
 from operators.records.rules import BOX_METHODS, CUTS, MAP_METHODS, MASKS, MOST_VOTES, PROMPTS
@@ -61,9 +62,9 @@ class LocalizationSettings:
     cut: str | None
     threshold: float | None
     expansion: float | None
-    least_score: float | None
+    minimum_score: float | None
     overlap: float
-    most: int
+    maximum_boxes: int
     fixed_side: int
 
 
@@ -81,13 +82,9 @@ class SegmentationSettings:
 
 @dataclass(frozen=True, slots=True)
 class OutputSettings:
-    """Section ``outputs``."""
+    """Section ``outputs``: a switch for every optional kind of object, off if absent; ``kinds``: those switched on."""
 
-    heatmap: bool
-    sc: bool
-    gsps: bool
-    labelmap: bool
-    pdf: bool
+    kinds: frozenset[str]
     viewer_geometry: bool
 
 
@@ -111,20 +108,29 @@ class Settings:
     report: ReportSettings
 
 
+# Keys that an earlier version knew by another name.
+_RENAMED = {LocalizationSettings: {"most": "maximum_boxes", "least_score": "minimum_score"}}
+
+
 def embedded_models() -> Path:
     """Return the folder of the embedded bundles."""
     return ROOT / "bundles"
 
 
-def read_settings() -> Settings:
-    """Read ``app.yaml``, or what HOLOSCAN_CONFIG_PATH names.
+def read_settings(path: str | Path | None = None) -> Settings:
+    """Read a configuration.
+
+    Parameters
+    ----------
+    path
+        None: what HOLOSCAN_CONFIG_PATH names, or ``app.yaml``.
 
     Raises
     ------
     SettingsError
         If the file is missing or a key is unknown, missing or of the wrong kind.
     """
-    path = Path(os.environ.get(CONFIG_VARIABLE) or ROOT / "app.yaml")
+    path = Path(path or os.environ.get(CONFIG_VARIABLE) or ROOT / "app.yaml")
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -141,6 +147,11 @@ def _fill(kind: type[Any], values: object, where: str) -> Any:
     """Build a settings class from a mapping; every key must be known, present and of its kind."""
     if not isinstance(values, dict):
         raise SettingsError(f"{where}: not a mapping of keys")
+    if kind is OutputSettings:
+        return _outputs(values, where)
+    for key, name in _RENAMED.get(kind, {}).items():
+        if key in values:
+            raise SettingsError(f"{where}: key {key!r} is now called {name!r}")
     hints = typing.get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind)]
     for key in values:
@@ -150,6 +161,19 @@ def _fill(kind: type[Any], values: object, where: str) -> Any:
         if name not in values:
             raise SettingsError(f"{where}: key {name!r} is missing")
     return kind(**{name: _value(hints[name], values[name], f"{where}: {name}") for name in names})
+
+
+def _outputs(values: dict[Any, Any], where: str) -> OutputSettings:
+    """Build the section of switches, whose names are those of the table of objects."""
+    names = (*OPTIONAL_KINDS, "viewer_geometry")
+    for key, value in values.items():
+        if key not in names:
+            raise SettingsError(f"{where}: unknown key {key!r}; known are {', '.join(names)}")
+        if not isinstance(value, bool):
+            raise SettingsError(f"{where}: {key}: {value!r} is not bool")
+    if "viewer_geometry" not in values:
+        raise SettingsError(f"{where}: key 'viewer_geometry' is missing")
+    return OutputSettings(frozenset(name for name in OPTIONAL_KINDS if values.get(name)), values["viewer_geometry"])
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
@@ -211,9 +235,10 @@ def _localization_problems(chosen: LocalizationSettings) -> dict[str, bool]:
             f"localization: {name} must be above 0 and at most 1": share is not None and not 0 < share <= 1
             for name, share in shares.items()
         },
-        "localization: least_score must be from 0 to 1": not 0 <= (chosen.least_score or 0) <= 1,
+        "localization: minimum_score must be from 0 to 1": not 0 <= (chosen.minimum_score or 0) <= 1,
         "localization: expansion must not be negative": (chosen.expansion or 0) < 0,
-        "localization: most and fixed_side must be at least 1": min(chosen.most, chosen.fixed_side) < 1,
+        "localization: maximum_boxes and fixed_side must be at least 1": min(chosen.maximum_boxes, chosen.fixed_side)
+        < 1,
     }
 
 

@@ -18,13 +18,14 @@ PACKAGES = ("monai_app", "operators", "training")
 ROOMS: Mapping[str, Sequence[str]] = {
     "operators": (
         *("records", "reading", "networks", "classification", "localization", "segmentation"),
-        *("drawing", "encoding", "reporting", "image_files", "pipeline", "deploy"),
+        *("drawing", "encoding", "reporting", "pipeline", "image_files", "deploy"),
     ),
     "training": ("datasets", "batches", "learning", "evaluation", "fitting", "localization"),
 }
 JOINERS = ("pipeline", "deploy", "image_files")  # what joins stages; a stage never looks at a later one
 STAGES = ("reading", "classification", "localization", "segmentation", "encoding", "reporting")
 COMMANDS = ("monai_app.__main__", "monai_app.command", "monai_app.conformance.__main__")
+EXITS = ("operators.reading.decoder_process", "operators.image_files.errors")  # what is run; what configurations call
 MODULES_PER_FOLDER = 12
 
 
@@ -181,7 +182,8 @@ def test_shipped_code_holds_no_assert_print_or_pickle():
 
 def test_the_stages_raise_errors_and_never_end_the_program():
     for name, path in modules("operators"):
-        assert "SystemExit" not in path.read_text("utf-8"), name
+        if name not in EXITS:
+            assert not re.search(r"SystemExit|sys\.exit", path.read_text("utf-8")), name
 
 
 def test_no_file_names_a_registry_or_a_machine():

@@ -16,8 +16,9 @@ from operators.classification.forward_pass import ForwardPass, feature_views, he
 from operators.networks.bundle import Bundle
 from operators.records.geometry import PixelGeometry, geometry_of, whole_image
 from operators.records.images import Classification, FeatureView, Opinion, Radiograph
-from operators.records.operating_points import Calibration, OperatingPoints
+from operators.records.operating_points import OperatingPoints
 from operators.records.rules import PLAIN, MapRule
+from operators.records.states import State
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +62,7 @@ def classify_together(
     seen = [_see(radiograph, bundle, earlier if everything and bundle is bundles[0] else ()) for bundle in bundles]
     opinions = tuple(_opinion(one.done, bundle) for one, bundle in zip(seen, bundles, strict=True))
     probability = fmean(opinion.probability for opinion in opinions)
-    first, scale = seen[0], calibration(bundles[0])
+    first, scale = seen[0], bundles[0].fitted.calibration
     weights, bias = feature_weights(bundles[0].network, first.done.stages[-1])
     together = Classification(
         radiograph=radiograph,
@@ -71,10 +72,11 @@ def classify_together(
         feature_weights=weights / np.float32(scale.temperature),
         feature_bias=None if bias is None else bias / scale.temperature + scale.bias,
         opinions=opinions,
+        map_rule=rule,
     )
     if together.disputed:
-        together = dataclasses.replace(together, state="doubt")
-    if rule == PLAIN or (together.state == "normal" and not everything):
+        together = dataclasses.replace(together, state=State.DOUBT)
+    if rule == PLAIN or (together.state == State.NORMAL and not everything):
         return together
     gradients = rule.needs_gradients or bias is None  # a linear layer's weights are the same in every view
     views = feature_views(bundles[0], first.image, first.geometry, rule, first.done, gradients=gradients)
@@ -93,7 +95,7 @@ def _see(radiograph: Radiograph, bundle: Bundle, earlier: Sequence[str] = ()) ->
 def _opinion(done: ForwardPass, bundle: Bundle) -> Opinion:
     """Return what a bundle says by itself."""
     logit = float(done.output.detach())
-    probability = calibration(bundle).probability(logit)
+    probability = bundle.fitted.calibration.probability(logit)
     return Opinion(bundle.name, logit, probability, image_points(bundle).state(probability))
 
 
@@ -127,22 +129,15 @@ def _linear_weights(layer: nn.Linear | nn.Conv2d) -> tuple[NDArray[np.float32], 
     return layer.weight.detach().flatten().float().numpy().copy(), bias
 
 
-def calibration(bundle: Bundle) -> Calibration:
-    """Return how a classifier's logit becomes a probability."""
-    fitted = bundle.metadata["operating_points"]
-    return Calibration(float(fitted["temperature"]), float(fitted.get("bias", 0.0)))
-
-
 def image_points(*bundles: Bundle) -> OperatingPoints:
     """Return the image-level operating points of a classifier, or of several together: their mean."""
-    return _mean_points("image", bundles)
+    return _mean_of([bundle.fitted.image_points for bundle in bundles])
 
 
 def study_points(*bundles: Bundle) -> OperatingPoints:
     """Return the study-level operating points of a classifier, or of several together: their mean."""
-    return _mean_points("study", bundles)
+    return _mean_of([bundle.fitted.study_points for bundle in bundles])
 
 
-def _mean_points(level: str, bundles: Sequence[Bundle]) -> OperatingPoints:
-    fitted = [bundle.metadata["operating_points"][level] for bundle in bundles]
-    return OperatingPoints(*(fmean(points[name] for points in fitted) for name in ("rule_out", "rule_in")))
+def _mean_of(points: Sequence[OperatingPoints]) -> OperatingPoints:
+    return OperatingPoints(fmean(each.rule_out for each in points), fmean(each.rule_in for each in points))

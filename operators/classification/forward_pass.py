@@ -131,7 +131,7 @@ def stage_names(bundle: Bundle, rule: MapRule) -> tuple[str, ...]:
     BundleError
         If the metadata name fewer.
     """
-    named = tuple(bundle.metadata.get("localization", {}).get("stages", ()))
+    named = bundle.fitted.stages
     if len(named) < rule.stages - 1:
         raise BundleError(
             f"bundle {bundle.name}: {rule.stages} stages of its map are asked for, metadata.json has {len(named) + 1}; "

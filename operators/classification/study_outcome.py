@@ -8,10 +8,13 @@ import numpy as np
 
 from operators.records.images import Classification
 from operators.records.operating_points import OperatingPoints
+from operators.records.states import State
 from operators.records.study import StudyOutcome
 
 
-def summarise_study(images: Sequence[Classification], excluded: Sequence[str], points: OperatingPoints) -> StudyOutcome:
+def summarise_study(
+    images: Sequence[Classification], excluded: Sequence[State], points: OperatingPoints
+) -> StudyOutcome:
     """Return a study's outcome: the mean of its views' probabilities, never normal while one view is abnormal.
 
     Where the classifiers disagree on a view, the study is not normal either, and abnormal only with an abnormal view.
@@ -28,11 +31,11 @@ def summarise_study(images: Sequence[Classification], excluded: Sequence[str], p
     The mean over views is the rule of MURA (Rajpurkar et al., 2017).
     """
     if not images:
-        return StudyOutcome("failed" if "failed" in excluded else "declined", None)
+        return StudyOutcome(State.FAILED if State.FAILED in excluded else State.DECLINED, None)
     probability = float(np.mean([image.probability for image in images]))
     state = points.state(probability)
-    if any(image.state == "abnormal" for image in images):
-        state = "doubt" if state == "normal" else state
+    if any(image.state == State.ABNORMAL for image in images):
+        state = State.DOUBT if state == State.NORMAL else state
     elif any(image.disputed for image in images):
-        state = "doubt"
+        state = State.DOUBT
     return StudyOutcome(state, probability)

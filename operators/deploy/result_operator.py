@@ -1,4 +1,4 @@
-"""Adapter of ``outputs`` and ``report``: the end of the graph."""
+"""The end of the graph: what becomes of every study is the host's matter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from operators.records.study import ReportedStudy
 
 
 class ResultOperator(Operator):
-    """Hand every study to the run's collector, which writes it."""
+    """Hand every study to a function of the host, which writes it."""
 
     def __init__(
         self, fragment: Fragment, *args: Any, collect: Callable[[ReportedStudy], None], name: str = "result"
@@ -26,7 +26,7 @@ class ResultOperator(Operator):
         spec.input("reported_studies")
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
-        """Write one study."""
+        """Hand over one study."""
         reported = op_input.receive("reported_studies")
         started = time.perf_counter()
         self.collect(reported)

@@ -1,4 +1,4 @@
-"""Adapter of ``studies``: the source of the graph."""
+"""The source of the graph: one study after the other."""
 
 from __future__ import annotations
 

@@ -7,55 +7,45 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
+from operators.encoding.requests import StudyRequest
+from operators.encoding.series import describe_series
 from operators.encoding.sr.references import referred_images
-from operators.records.images import EncodedImage
-from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance, equipment
+from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY, equipment
 from operators.records.sources import SourceImage
-from operators.records.study import Study
 
-SERIES_NUMBER = 9006
 TITLE = Code("126000", "DCM", "Imaging Measurement Report")  # as the SR, whose content it is (BCID 7020)
 
 
-def encode_pdf(
-    document: bytes, study: Study[EncodedImage], provenance: Provenance, patient_data: bool = False
-) -> Dataset | None:
-    """Wrap a document as an object of the study; None if no image of it can be referred to.
+def encode_pdf(request: StudyRequest) -> Dataset | None:
+    """Render the report as a document and wrap it as an object; None if no image of the study can be referred to.
 
-    Parameters
-    ----------
-    document
-        The PDF file; it comes back as the first Encapsulated Document Length bytes of the value, which is padded.
-    study
-        What it is about.
-    provenance
-        Who makes it.
-    patient_data
-        Whether the document names the patient and the date of the study (Burned In Annotation, PS3.3 C.24.2.1), as a
-        picture in it may too.
+    The document comes back as the first Encapsulated Document Length bytes of the value, which is padded. If it names
+    the patient and the date of the study, as a picture in it may too, Burned In Annotation says so (PS3.3 C.24.2.1).
     """
+    study, provenance = request.study, request.provenance
     sources = referred_images(study)
     if not sources:
         return None
+    document = request.render_document(study, request.outcome, request.description)
     header = sources[0].header
     ds: Dataset = SOPClass(
         study_instance_uid=str(header.StudyInstanceUID),
         series_instance_uid=provenance.uid("pdf series", str(study.study_instance_uid)),
-        series_number=SERIES_NUMBER,
+        series_number=request.kind.series_number,
         sop_instance_uid=provenance.uid("pdf", *(source.sop_instance_uid for source in sources)),
         sop_class_uid=EncapsulatedPDFStorage,
         instance_number=1,
         modality="DOC",
         transfer_syntax_uid=ExplicitVRLittleEndian,
         specific_character_set="ISO_IR 192",
-        series_description="OsteoMAP document (research use only)",
+        series_description=describe_series(request.kind),
         **equipment(provenance),
     )
     ds.copy_patient_and_study_information(header)
     ds.ConversionType = "SYN"  # synthesised: SC Equipment, PS3.3 C.8.6.1
     ds.AcquisitionDateTime = None  # type 2: the source images have their own
     shown = any(source.header.get("BurnedInAnnotation") == "YES" for source in sources)
-    ds.BurnedInAnnotation = "YES" if patient_data or shown else "NO"
+    ds.BurnedInAnnotation = "YES" if request.description.patient_data or shown else "NO"
     ds.ConceptNameCodeSequence = [_code(TITLE)]
     ds.DocumentTitle = f"{APPLICATION} report, {RESEARCH_USE_ONLY}"
     ds.VerificationFlag = "UNVERIFIED"

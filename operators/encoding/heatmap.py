@@ -9,16 +9,19 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
+from operators.encoding.requests import ImageRequest
 from operators.encoding.seg import complete
 from operators.encoding.series import identify
 from operators.records.codes import BODY_PARTS
 from operators.records.images import Localization
 from operators.records.provenance import RESEARCH_USE_ONLY, Provenance
+from operators.records.states import State
 
-# How ``Localization.map_name`` begins -> CID 217 Visual Explanation.
+# ``MapRule.method`` -> CID 217 Visual Explanation; the others have no code of their own.
 _VISUAL_EXPLANATIONS: Mapping[str, Code] = {
-    "CAM": Code("130402", "DCM", "Class activation"),
-    "Grad-CAM": Code("130403", "DCM", "Gradient-weighted class activation"),
+    "cam": Code("130402", "DCM", "Class activation"),
+    "grad_cam": Code("130403", "DCM", "Gradient-weighted class activation"),
+    "grad_cam_plus_plus": Code("130403", "DCM", "Gradient-weighted class activation"),
 }
 _SALIENCY = Code("130404", "DCM", "Saliency")
 # CID 7150: a map of where a network looked is neither anatomy nor a lesion.
@@ -26,17 +29,8 @@ _SPATIAL_CONCEPT = Code("309825002", "SCT", "Spatial and Relational Concept")
 _LEVELS = 255
 
 
-def encode_heatmap(localization: Localization, provenance: Provenance, viewer_geometry: bool) -> Dataset | None:
+def encode_heatmap(request: ImageRequest) -> Dataset | None:
     """Build the heat map of an image; None if the image is normal or the map is zero everywhere.
-
-    Parameters
-    ----------
-    localization
-        Of an image that can be referred to.
-    provenance
-        Who makes the object; the first classifier made the map.
-    viewer_geometry
-        See ``encode_seg``.
 
     Notes
     -----
@@ -44,8 +38,9 @@ def encode_heatmap(localization: Localization, provenance: Provenance, viewer_ge
     of the pixel it fills (PS3.3 C.8.20.2.3). A class activation map is a probability per pixel; other maps are relative
     to their own maximum, so that type is only the nearer one: the segment's label names the map.
     """
+    localization, provenance = request.segmentation.localization, request.provenance
     levels = np.round(np.clip(localization.heatmap, 0, 1) * _LEVELS)
-    if localization.classification.state == "normal" or not levels.any():
+    if localization.classification.state == State.NORMAL or not levels.any():
         return None
     source = localization.source
     seg = hd.seg.Segmentation(
@@ -58,9 +53,9 @@ def encode_heatmap(localization: Localization, provenance: Provenance, viewer_ge
         content_label="HEATMAP",
         content_description=RESEARCH_USE_ONLY,
         content_creator_name="OsteoMAP^",
-        **identify("heatmap", source, provenance),
+        **identify(request, shared_series=False),
     )
-    return complete(seg, source, provenance, viewer_geometry)
+    return complete(seg, request)
 
 
 def _describe(localization: Localization, provenance: Provenance) -> hd.seg.SegmentDescription:
@@ -69,13 +64,8 @@ def _describe(localization: Localization, provenance: Provenance) -> hd.seg.Segm
         segment_number=1,
         segment_label=f"Heat map ({localization.map_name})"[:64],
         segmented_property_category=_SPATIAL_CONCEPT,
-        segmented_property_type=_explanation(localization.map_name),
+        segmented_property_type=_VISUAL_EXPLANATIONS.get(localization.map_rule.method, _SALIENCY),
         algorithm_type="AUTOMATIC",
         algorithm_identification=provenance.algorithm(provenance.classifiers[0]),
         anatomic_regions=None if region is None else [region],
     )
-
-
-def _explanation(map_name: str) -> Code:
-    """Return the concept of a map by how its name begins."""
-    return next((code for name, code in _VISUAL_EXPLANATIONS.items() if map_name.startswith(name)), _SALIENCY)

@@ -1,16 +1,13 @@
-"""Segmentation -> the DICOM objects of one image, in memory; each kind has a module of its own."""
+"""Segmentation -> the DICOM objects of one image, in memory."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from pydicom.dataset import Dataset
 
-from operators.encoding.heatmap import encode_heatmap
-from operators.encoding.presentation_state import encode_gsps
-from operators.encoding.secondary_capture import encode_sc
-from operators.encoding.seg import encode_labelmap, encode_seg
+from operators.encoding.object_kinds import OBJECT_KINDS
+from operators.encoding.requests import ImageRequest, ObjectKind
 from operators.reading.normalised_header import is_referable
 from operators.records.errors import EncodingError
 from operators.records.images import EncodedImage, Segmentation
@@ -26,7 +23,7 @@ def encode_image(segmentation: Segmentation, number: int, rule: ObjectRule, prov
     Parameters
     ----------
     segmentation
-        The image after the last stage.
+        The image after the last stage of analysis.
     number
         By which results name the image in its study, from 1.
     rule
@@ -37,7 +34,7 @@ def encode_image(segmentation: Segmentation, number: int, rule: ObjectRule, prov
     Raises
     ------
     EncodingError
-        If the SEG cannot be built; another object that cannot be is left out.
+        If a required object cannot be built; an optional one that cannot be is left out.
     """
     source = segmentation.source.sop_instance_uid
     tracking = tuple(provenance.uid("tracking", source, str(index)) for index in range(len(segmentation.masks)))
@@ -45,31 +42,23 @@ def encode_image(segmentation: Segmentation, number: int, rule: ObjectRule, prov
     numbers = tuple(outlined.index(index) + 1 if index in outlined else None for index in range(len(tracking)))
     objects: dict[str, Dataset] = {}
     if is_referable(segmentation.source.header):
-        for kind, build in _builders(segmentation, number, tracking, rule, provenance).items():
-            try:
-                ds = build()
-            except Exception as error:
-                # highdicom and pydicom raise a dozen kinds
-                problem = f"the {kind} object cannot be built ({type(error).__name__})"
-                if kind == "seg":
-                    raise EncodingError(problem) from error
-                logger.error("%s: %s; the other results are written", source, problem)  # noqa: TRY400 - may quote
-                continue
-            if ds is not None:
-                objects[kind] = ds
+        for kind in OBJECT_KINDS:
+            if kind.of_image is not None and (kind.required or kind.name in rule.kinds):
+                ds = _build(ImageRequest(kind, segmentation, number, tracking, provenance, rule.viewer_geometry))
+                if ds is not None:
+                    objects[kind.name] = ds
     return EncodedImage(segmentation, objects, tracking, numbers)
 
 
-def _builders(
-    segmentation: Segmentation, number: int, tracking: tuple[str, ...], rule: ObjectRule, provenance: Provenance
-) -> dict[str, Callable[[], Dataset | None]]:
-    """Return how each kind of object that the rule asks for is built, in the order of the files."""
-    localization, geometry = segmentation.localization, rule.viewer_geometry
-    builders: dict[str, Callable[[], Dataset | None]] = {
-        "seg": lambda: encode_seg(segmentation, tracking, provenance, geometry),
-        "heatmap": lambda: encode_heatmap(localization, provenance, geometry),
-        "sc": lambda: encode_sc(segmentation, number, provenance),
-        "gsps": lambda: encode_gsps(segmentation, number, tracking, provenance),
-        "labelmap": lambda: encode_labelmap(segmentation, tracking, provenance, geometry),
-    }
-    return {kind: build for kind, build in builders.items() if kind == "seg" or getattr(rule, kind)}
+def _build(request: ImageRequest) -> Dataset | None:
+    kind: ObjectKind = request.kind
+    try:
+        return None if kind.of_image is None else kind.of_image(request)
+    except Exception as error:
+        # highdicom and pydicom raise a dozen kinds
+        problem = f"the {kind.name} object cannot be built ({type(error).__name__})"
+        if kind.required:
+            raise EncodingError(problem) from error
+        source = request.source.sop_instance_uid
+        logger.error("%s: %s; the other results are written", source, problem)  # noqa: TRY400 - its text may quote
+        return None

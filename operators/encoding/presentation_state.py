@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
 
 from operators.drawing.contours import drawn_contours
+from operators.encoding.requests import ImageRequest
 from operators.encoding.series import add_body_part, describe_state, identify
 from operators.reading.lookup_tables import stretched_modality_lut, stretched_voi_lut
 from operators.records.geometry import PixelBox
@@ -24,25 +25,15 @@ _VOI_LUT = ("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction")
 _COLOURS = {"BOXES": (86, 180, 233), "OUTLINES": (255, 255, 255), "TEXT": (86, 180, 233)}
 
 
-def encode_gsps(
-    segmentation: Segmentation, number: int, tracking_uids: Sequence[str], provenance: Provenance
-) -> Dataset:
-    """Build the presentation state of an image; it shows the grey values as the image's own header does.
+def encode_presentation_state(request: ImageRequest) -> Dataset:
+    """Build the presentation state of an image, whatever its state.
 
-    Parameters
-    ----------
-    segmentation
-        Of an image that can be referred to, whatever its state.
-    number
-        By which results name the image in its study, from 1.
-    tracking_uids
-        One per box.
-    provenance
-        Who makes the object.
+    It shows the grey values as the image's own header does.
     """
+    segmentation, provenance = request.segmentation, request.provenance
     source = segmentation.source
     referenced = _without_grey_scale(source.header)
-    annotations = _annotate(segmentation, referenced, tracking_uids, provenance)
+    annotations = _annotate(segmentation, referenced, request.tracking_uids, provenance)
     state = hd.pr.GrayscaleSoftcopyPresentationState(
         referenced_images=[referenced],
         content_label="OSTEOMAP",
@@ -50,7 +41,7 @@ def encode_gsps(
         content_creator_name="OsteoMAP^",
         graphic_layers=[layer for layer, _ in annotations],
         graphic_annotations=[annotation for _, annotation in annotations],
-        **identify("gsps", source, provenance, number),
+        **identify(request, shared_series=True),
     )
     add_body_part(state, source)
     _add_grey_scale(state, source.header)

@@ -10,6 +10,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
 from operators.drawing.burned_in import Words, burn
+from operators.encoding.requests import ImageRequest
 from operators.encoding.series import add_body_part, describe_state, identify
 from operators.records.images import Segmentation
 from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance
@@ -26,28 +27,19 @@ _INHERITED = (
 _SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")  # CID 7202
 
 
-def encode_sc(segmentation: Segmentation, number: int, provenance: Provenance) -> Dataset:
-    """Build the picture of an image, for viewers that show neither SEG nor presentation states.
-
-    Parameters
-    ----------
-    segmentation
-        Of an image that can be referred to, whatever its state.
-    number
-        By which results name the image in its study, from 1.
-    provenance
-        Who makes the object.
-    """
+def encode_secondary_capture(request: ImageRequest) -> Dataset:
+    """Build the picture of an image, whatever its state, for viewers that show neither SEG nor presentation states."""
+    segmentation, provenance = request.segmentation, request.provenance
     source = segmentation.source
     picture = hd.sc.SCImage.from_ref_dataset(
         source.header,
-        burn(segmentation, _words(segmentation, number, provenance)),
+        burn(segmentation, _words(segmentation, request.number, provenance)),
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
         patient_orientation=("L", "F"),  # demanded by highdicom; what the source says replaces it
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        **identify("sc", source, provenance, number),
+        **identify(request, shared_series=True),
     )
     picture.PatientOrientation = source.header.get("PatientOrientation") or None
     picture.copy_patient_and_study_information(source.header)

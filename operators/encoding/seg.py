@@ -10,82 +10,58 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from operators.encoding.requests import ImageRequest
 from operators.encoding.series import identify
 from operators.records.codes import BODY_PARTS, LESION, MORPHOLOGICALLY_ALTERED_STRUCTURE
 from operators.records.images import Segmentation
 from operators.records.provenance import RESEARCH_USE_ONLY, Provenance, tracking_id
-from operators.records.sources import SourceImage
+from operators.records.states import State
 
 
-def encode_seg(
-    segmentation: Segmentation, tracking_uids: Sequence[str], provenance: Provenance, viewer_geometry: bool
-) -> Dataset | None:
-    """Build the BINARY SEG of an image, which holds every mask as it is; None if nothing is outlined.
-
-    Parameters
-    ----------
-    segmentation
-        The outlined boxes of an image that can be referred to.
-    tracking_uids
-        One per box.
-    provenance
-        Who makes the object.
-    viewer_geometry
-        Add a plane geometry where the header gives a spacing. The Standard reserves it for images with a Frame of
-        Reference, which radiographs lack, but some viewers need it to draw the segment at all.
-    """
-    masks = [mask for mask in segmentation.masks if mask.any()]
+def encode_seg(request: ImageRequest) -> Dataset | None:
+    """Build the BINARY SEG of an image, which holds every mask as it is; None if nothing is outlined."""
+    masks = [mask for mask in request.segmentation.masks if mask.any()]
     if not masks:
         return None
     pixels = np.stack(masks, axis=-1)[np.newaxis].astype(np.uint8)
-    seg = _build("seg", pixels, segmentation, tracking_uids, provenance)
-    return complete(seg, segmentation.source, provenance, viewer_geometry)
+    return complete(_build("BINARY", pixels, request), request)
 
 
-def encode_labelmap(
-    segmentation: Segmentation, tracking_uids: Sequence[str], provenance: Provenance, viewer_geometry: bool
-) -> Dataset | None:
+def encode_labelmap(request: ImageRequest) -> Dataset | None:
     """Build the LABELMAP SEG of an image, with the segments and numbers of ``encode_seg``; None if nothing is outlined.
 
     A pixel of a label map belongs to one segment: where masks overlap, the later one, whose box scored lower, gives
     way. One that is covered altogether keeps its description and has no pixels.
     """
-    masks = [mask for mask in segmentation.masks if mask.any()]
+    masks = [mask for mask in request.segmentation.masks if mask.any()]
     if not masks:
         return None
     labels = np.zeros((1, *masks[0].shape), np.uint8)
     for number, mask in reversed(list(enumerate(masks, start=1))):
         labels[0, mask] = number
-    seg = _build("labelmap", labels, segmentation, tracking_uids, provenance)
-    return complete(seg, segmentation.source, provenance, viewer_geometry)
+    return complete(_build("LABELMAP", labels, request), request)
 
 
-def complete(seg: hd.seg.Segmentation, source: SourceImage, provenance: Provenance, viewer_geometry: bool) -> Dataset:
+def complete(seg: hd.seg.Segmentation, request: ImageRequest) -> Dataset:
     """Add to a SEG what highdicom leaves out, and make it the same in every run."""
+    source = request.source
     seg.PatientOrientation = source.header.get("PatientOrientation") or None  # type 2C of General Image
-    if viewer_geometry:
+    if request.viewer_geometry:
         _add_viewer_geometry(seg, source.imager_pixel_spacing_mm)
-    provenance.stamp(seg)
+    request.provenance.stamp(seg)
     return cast(Dataset, seg)
 
 
-def _build(
-    kind: str,
-    pixels: NDArray[np.uint8],
-    segmentation: Segmentation,
-    tracking: Sequence[str],
-    provenance: Provenance,
-) -> hd.seg.Segmentation:
-    source = segmentation.source
+def _build(segmentation_type: str, pixels: NDArray[np.uint8], request: ImageRequest) -> hd.seg.Segmentation:
     return hd.seg.Segmentation(
-        source_images=[source.header],
+        source_images=[request.source.header],
         pixel_array=pixels,
-        segmentation_type="LABELMAP" if kind == "labelmap" else "BINARY",
-        segment_descriptions=_describe(segmentation, tracking, provenance),
+        segmentation_type=segmentation_type,
+        segment_descriptions=_describe(request.segmentation, request.tracking_uids, request.provenance),
         content_label="ABNORMALITY",
         content_description=RESEARCH_USE_ONLY,
         content_creator_name="OsteoMAP^",
-        **identify(kind, source, provenance),
+        **identify(request, shared_series=False),
     )
 
 
@@ -94,7 +70,7 @@ def _describe(
 ) -> list[hd.seg.SegmentDescription]:
     """Return the segment of every mask that is not empty."""
     region = BODY_PARTS.get(segmentation.source.body_part or "")
-    in_doubt = " (in doubt)" if segmentation.localization.classification.state == "doubt" else ""
+    in_doubt = " (in doubt)" if segmentation.localization.classification.state == State.DOUBT else ""
     outlined = [index for index, mask in enumerate(segmentation.masks) if mask.any()]
     return [
         hd.seg.SegmentDescription(

@@ -7,57 +7,51 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from operators.encoding.requests import ImageRequest, ObjectKind
 from operators.records.codes import BODY_PARTS
 from operators.records.images import Classification
-from operators.records.provenance import Provenance, equipment
+from operators.records.provenance import equipment
 from operators.records.sources import SourceImage
+from operators.records.states import State
 
-# Series number and description by the kind of object.
-_SERIES: Mapping[str, tuple[int, str]] = {
-    "seg": (9001, "segmentation"),
-    "heatmap": (9002, "heat map"),
-    "sc": (9003, "picture"),
-    "gsps": (9004, "graphics"),
-    "labelmap": (9005, "label map"),
-}
-
-_STATES: Mapping[str, str] = {
-    "abnormal": "abnormal",
-    "doubt": "doubt: neither ruled in nor ruled out",
-    "normal": "normal: below the rule-out point",
+_STATES: Mapping[State, str] = {
+    State.ABNORMAL: "abnormal",
+    State.DOUBT: "doubt: neither ruled in nor ruled out",
+    State.NORMAL: "normal: below the rule-out point",
 }
 
 
-def identify(kind: str, source: SourceImage, provenance: Provenance, number: int | None = None) -> dict[str, Any]:
+def identify(request: ImageRequest, *, shared_series: bool) -> dict[str, Any]:
     """Return series, instance and equipment of an image's object, as highdicom's constructors take them.
 
     Parameters
     ----------
-    kind
-        Of the object; see ``EncodedImage.objects``.
-    source
-        The image that the object is about.
-    provenance
-        Who makes the object.
-    number
-        By which results name the image in its study: one series holds the images of a study that share body part and
-        laterality. None: a series of its own, as viewers show only the first object of a series of SEG.
+    request
+        What is built.
+    shared_series
+        One series holds the objects of a study's images that share body part and laterality; else every object has a
+        series of its own, as viewers show only the first object of a series of SEG.
     """
-    of_series = (
-        (source.sop_instance_uid,)
-        if number is None
-        else (str(source.header.StudyInstanceUID), source.body_part or "", source.laterality or "")
-    )
-    series_number, word = _SERIES[kind]
+    kind, source, provenance = request.kind, request.source, request.provenance
+    of_series: tuple[str, ...] = (source.sop_instance_uid,)
+    of_instance: tuple[str, ...] = (source.sop_instance_uid,)
+    if shared_series:
+        of_series = (str(source.header.StudyInstanceUID), source.body_part or "", source.laterality or "")
+        of_instance = (source.sop_instance_uid, str(request.number))
     return {
-        "series_instance_uid": provenance.uid(f"{kind} series", *of_series),
-        "series_number": series_number,
-        "series_description": f"OsteoMAP {word} (research use only)",
-        "sop_instance_uid": provenance.uid(kind, source.sop_instance_uid, *(() if number is None else (str(number),))),
-        "instance_number": number or 1,
+        "series_instance_uid": provenance.uid(f"{kind.name} series", *of_series),
+        "series_number": kind.series_number,
+        "series_description": describe_series(kind),
+        "sop_instance_uid": provenance.uid(kind.name, *of_instance),
+        "instance_number": request.number if shared_series else 1,
         "contributing_equipment": provenance.contributing_equipment(),
         **equipment(provenance),
     }
+
+
+def describe_series(kind: ObjectKind) -> str:
+    """Return the Series Description of a kind of object."""
+    return f"OsteoMAP {kind.series_description} (research use only)"
 
 
 def add_body_part(ds: Dataset, source: SourceImage) -> None:

@@ -3,6 +3,7 @@
 The names here are public and stable: the configurations of bundles refer to them as ``operators.image_files.<name>``.
 """
 
+from operators.image_files.errors import or_exit
 from operators.image_files.image_file import ImageReader
 from operators.image_files.image_list import list_images
 from operators.image_files.inferers import (
@@ -34,5 +35,6 @@ __all__ = [
     "list_images",
     "open_classifier",
     "open_segmenter",
+    "or_exit",
     "prompt_rule",
 ]

@@ -19,7 +19,8 @@ from pydicom.dataset import Dataset
 from operators.image_files.grid import PNG, grid_of, grid_of_nifti, jpeg_spacing, png_spacing
 from operators.reading.decoder import Decoder
 from operators.reading.dicom_file import NotDicomError
-from operators.reading.scope import body_part, check_scope, imager_pixel_spacing_mm, laterality
+from operators.reading.radiographs import read_radiograph
+from operators.reading.study_index import source_image
 from operators.records.errors import ImageError, InvalidDicomError, UnsupportedImageError
 from operators.records.images import Radiograph
 from operators.records.reasons import DeclinedReason, FailedReason
@@ -79,7 +80,7 @@ class ImageReader:
             image: ImageFile | ExcludedImage = read_image(file, self.scope, self.decoder)
             self._check_duplicate(image.source)
         except ImageError as error:
-            image = ExcludedImage(file, error.state, str(error.reason), error.detail)
+            image = ExcludedImage(file, *error.outcome)
         return {**item, "image": image}
 
     def _check_duplicate(self, source: Any) -> None:
@@ -125,26 +126,11 @@ def _read_dicom(file: SourceFile, scope: Scope, decoder: Decoder) -> ImageFile:
         ) from error
     if reply.problem is not None:
         raise reply.problem
-    header = reply.header
-    check_scope(header, scope)
-    if not reply.has_pixel_data:
-        raise UnsupportedImageError(DeclinedReason.NO_PIXEL_DATA, "no pixel data; give the whole image")
-    pixels = decoder.pixels(file.path)
-    spacing = imager_pixel_spacing_mm(header)
-    source = SourceImage(
-        file=file,
-        header=header,
-        sop_instance_uid=str(header.SOPInstanceUID),
-        body_part=body_part(header),
-        view_position=str(header.get("ViewPosition") or "") or None,
-        laterality=laterality(header),
-        imager_pixel_spacing_mm=spacing,
-        has_pixel_data=True,
-    )
-    row_spacing, column_spacing = spacing or (1.0, 1.0)
-    return ImageFile(
-        Radiograph(source, pixels), grid_of(pixels.shape[1], pixels.shape[0], (column_spacing, row_spacing))
-    )
+    source = source_image(file, reply.header, has_pixel_data=reply.has_pixel_data)
+    radiograph = read_radiograph(source, scope, decoder)
+    row_spacing, column_spacing = source.imager_pixel_spacing_mm or (1.0, 1.0)
+    rows, columns = radiograph.pixels.shape
+    return ImageFile(radiograph, grid_of(columns, rows, (column_spacing, row_spacing)))
 
 
 def _read_picture(file: SourceFile, scope: Scope) -> ImageFile:

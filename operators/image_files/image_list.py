@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from operators.image_files.errors import ImageFilesError
 from operators.reading.folder import list_files
 from operators.records.geometry import PixelBox
 from operators.records.sources import SourceFile
@@ -38,23 +39,25 @@ def list_images(dataset_dir: str, output_dir: str, prompted: bool = False) -> li
 
     Raises
     ------
-    SystemExit
+    ImageFilesError
         If there is nothing to read or the CSV cannot be used; the text names file, row and remedy. MONAI wraps any
         other exception of a configuration in a long traceback.
     """
     source, output = Path(str(dataset_dir)), Path(str(output_dir))
     if not source.exists():
-        raise SystemExit(f"{source}: no such file or folder; check --dataset_dir")
+        raise ImageFilesError(f"{source}: no such file or folder; check --dataset_dir")
     if source.resolve() == output.resolve():
-        raise SystemExit(f"{output}: the output folder is the input folder; name another with --output_dir")
+        raise ImageFilesError(f"{output}: the output folder is the input folder; name another with --output_dir")
     if source.suffix.lower() == ".csv":
         listed = list(_read_csv(source, prompted))
     elif prompted:
-        raise SystemExit(f"{source}: this bundle needs boxes; give --dataset_dir a CSV with columns file and {BOXES}")
+        raise ImageFilesError(
+            f"{source}: this bundle needs boxes; give --dataset_dir a CSV with columns file and {BOXES}"
+        )
     else:
         listed = [(file, ()) for file in list_files(source.resolve(), left_out=output.resolve())]
     if not listed:
-        raise SystemExit(f"{source}: names no image; check --dataset_dir")
+        raise ImageFilesError(f"{source}: names no image; check --dataset_dir")
     names = safe_names(file.name for file, _ in listed)
     return [
         {"file": file, "number": number, "name": name, "boxes": boxes}
@@ -69,15 +72,15 @@ def _read_csv(path: Path, prompted: bool) -> Iterator[Listed]:
             columns = set(reader.fieldnames or ())
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SystemExit(f"{path}: not a readable CSV file ({type(error).__name__}); write it as UTF-8") from error
+        raise ImageFilesError(f"{path}: not a readable CSV file ({type(error).__name__}); write it as UTF-8") from error
     missing = {"file", BOXES if prompted else "file"} - columns
     if missing:
         why = f"; this bundle outlines what the boxes of {BOXES} hold" if BOXES in missing else ""
-        raise SystemExit(f"{path}: column {', '.join(sorted(missing))} is missing; add it to the header line{why}")
+        raise ImageFilesError(f"{path}: column {', '.join(sorted(missing))} is missing; add it to the header line{why}")
     for number, row in rows:
         where = f"{path}, row {number}"
         if not row["file"]:
-            raise SystemExit(f"{where}: file is empty; name an image or remove the row")
+            raise ImageFilesError(f"{where}: file is empty; name an image or remove the row")
         boxes = read_boxes(row[BOXES] or "[]", where) if prompted else ()
         yield SourceFile(path.parent / row["file"], row["file"]), boxes
 
@@ -87,7 +90,7 @@ def read_boxes(text: str, where: str) -> tuple[PixelBox, ...]:
 
     Raises
     ------
-    SystemExit
+    ImageFilesError
         If the cell is no list of boxes; the text begins with ``where``.
     """
     try:
@@ -96,9 +99,9 @@ def read_boxes(text: str, where: str) -> tuple[PixelBox, ...]:
             for left, top, right, bottom in json.loads(text)
         )
     except (TypeError, ValueError, OverflowError) as error:
-        raise SystemExit(f"{where}: {BOXES} is no JSON list of [left, top, right, bottom]; correct it") from error
+        raise ImageFilesError(f"{where}: {BOXES} is no JSON list of [left, top, right, bottom]; correct it") from error
     if len(boxes) > MOST_BOXES:
-        raise SystemExit(f"{where}: {len(boxes)} boxes; the most is {MOST_BOXES}, make two rows of it")
+        raise ImageFilesError(f"{where}: {len(boxes)} boxes; the most is {MOST_BOXES}, make two rows of it")
     return boxes
 
 

@@ -17,70 +17,69 @@ from monai.inferers.inferer import Inferer
 from numpy.typing import NDArray
 from torch import nn
 
-from operators.classification.classify import classify
+from operators.image_files.errors import ImageFilesError
 from operators.image_files.image_file import ImageFile
-from operators.localization.activation_maps import activation_map, map_name
 from operators.networks.bundle import Bundle
-from operators.networks.fitted import fitted_rules
 from operators.networks.loading import load_classifier, load_segmenter
-from operators.records.errors import BundleError, InvalidDicomError
+from operators.pipeline import classification, localization
+from operators.records.errors import InvalidDicomError
 from operators.records.geometry import PixelBox
-from operators.records.images import Classification, Localization
+from operators.records.images import Classification
 from operators.records.reasons import FailedReason
-from operators.records.rules import PLAIN, MapRule, PromptRule
+from operators.records.rules import PromptRule
 from operators.records.sources import ExcludedImage, SourceImage
 from operators.records.study import Study
 from operators.segmentation.outline import outline_each
 
 
 def open_classifier(bundle_root: str) -> Bundle:
-    """Load a bundle that classifies; SystemExit says in one line why it cannot be used."""
-    try:
-        return load_classifier(Path(bundle_root))
-    except BundleError as error:
-        raise SystemExit(str(error)) from error
+    """Load a bundle that classifies.
+
+    Raises
+    ------
+    BundleError
+        If it cannot be used.
+    """
+    return load_classifier(Path(bundle_root))
 
 
 def open_segmenter(bundle_root: str, checkpoint: str | None = None) -> Bundle:
-    """Load a bundle that outlines, or a published checkpoint in its place; SystemExit as above."""
-    try:
-        return load_segmenter(Path(bundle_root), checkpoint)
-    except BundleError as error:
-        raise SystemExit(str(error)) from error
+    """Load a bundle that outlines, or a published checkpoint in its place.
+
+    Raises
+    ------
+    BundleError
+        If it cannot be used.
+    """
+    return load_segmenter(Path(bundle_root), checkpoint)
 
 
 class ClassificationInferer(Inferer):
-    """Classify an image that was read."""
+    """Classify an image that was read, as the application's chain does."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self.rule = fitted_rules(bundle)[0]
 
     def __call__(
         self, inputs: ImageFile | ExcludedImage, network: nn.Module, *args: Any, **kwargs: Any
     ) -> Classification | ExcludedImage:
         """Return the classification by ``network``, with what the bundle's own map is made of."""
         bundle = dataclasses.replace(self.bundle, network=network)
-        return Study(None, (inputs,)).map(lambda image: classify(image.radiograph, bundle, self.rule)).images[0]
+        stage = classification((bundle,), bundle.fitted.maps)
+        image = inputs if isinstance(inputs, ExcludedImage) else inputs.radiograph
+        classified: Study[Classification] = stage(Study(None, (image,)))
+        return classified.images[0]
 
 
 class AddHeatMap:
-    """Postprocessing: make of ``pred``, a classification, a localization without boxes, by the bundle's own map."""
+    """Postprocessing: make of ``pred``, a classification, a localization, as the application's chain does."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.rule = fitted_rules(bundle)[0]
+        self.stage = localization(bundle.fitted.boxes)
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return new data."""
-        located = Study(None, (data["pred"],)).map(lambda classification: add_heat_map(classification, self.rule))
-        return {**data, "pred": located.images[0]}
-
-
-def add_heat_map(classification: Classification, rule: MapRule = PLAIN) -> Localization:
-    """Return a classification with its heat map on the original pixels, as ``localization.localize`` draws it."""
-    cells = activation_map(classification, rule)
-    heatmap = classification.geometry.map_to_original(cells, classification.feature_stride)
-    return Localization(classification, heatmap, (), (), map_name(classification, rule))
+        return {**data, "pred": self.stage(Study(None, (data["pred"],))).images[0]}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,12 +97,18 @@ class Outlines:
         return self.image.source
 
 
-def prompt_rule(**told: Any) -> PromptRule:
-    """Return how SAM is prompted; SystemExit says in one line what a command got wrong."""
+def prompt_rule(zoom: float | None, prompt: str, votes: int, masks: str) -> PromptRule:
+    """Return how SAM is prompted.
+
+    Raises
+    ------
+    ImageFilesError
+        If a value is impossible.
+    """
     try:
-        return PromptRule(**told)
+        return PromptRule(zoom, prompt=prompt, votes=votes, masks=masks)
     except ValueError as error:
-        raise SystemExit(str(error)) from error
+        raise ImageFilesError(str(error)) from error
 
 
 class PromptedInferer(Inferer):

@@ -20,6 +20,7 @@ from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from operators.image_files.errors import ImageFilesError
 from operators.image_files.image_file import ImageFile
 from operators.image_files.inferers import Outlines
 from operators.networks.bundle import Bundle
@@ -63,12 +64,12 @@ class PredictionWriter(ABC):
         return name
 
     def finish(self) -> None:
-        """Log what became of the images; SystemExit if not one could be read."""
+        """Log what became of the images; ImageFilesError if not one could be read."""
         total, table = self.states.total(), self.output_dir / self.table
         counts = ", ".join(f"{count} {state}" for state, count in sorted(self.states.items()))
         logger.info("%d images: %s; see %s", total, counts, table)
         if self.states["failed"] == total:
-            raise SystemExit(f"none of {total} images could be read; {table} says why")
+            raise ImageFilesError(f"none of {total} images could be read; {table} says why")
 
     def _start(self, _: Engine) -> None:
         self.states.clear()
@@ -103,8 +104,8 @@ class PredictionWriter(ABC):
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def _unwritable(self, error: OSError) -> SystemExit:
-        return SystemExit(f"{self.output_dir}: cannot be written to ({error.strerror}); check --output_dir")
+    def _unwritable(self, error: OSError) -> ImageFilesError:
+        return ImageFilesError(f"{self.output_dir}: cannot be written to ({error.strerror}); check --output_dir")
 
 
 class ScoreWriter(PredictionWriter):

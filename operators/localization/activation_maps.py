@@ -17,6 +17,7 @@ from scipy.special import expit
 from operators.records.geometry import scaled_size
 from operators.records.images import Classification, FeatureView
 from operators.records.rules import PLAIN, MapRule
+from operators.records.states import State
 
 Array = NDArray[np.float32]
 
@@ -58,7 +59,7 @@ _BY_GRADIENTS: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
-def activation_map(classification: Classification, rule: MapRule = PLAIN) -> Array:
+def activation_map(classification: Classification, rule: MapRule | None = None) -> Array:
     """Return the activation map, (h, w) float32 [0, 1], one value per cell of the plain view's last stage.
 
     CAM of one stage with a bias is a probability per cell: the views' logits are averaged before the sigmoid. Any other
@@ -66,15 +67,22 @@ def activation_map(classification: Classification, rule: MapRule = PLAIN) -> Arr
     where all agree. Of CAM over several stages only the last has a linear layer; the earlier ones take Grad-CAM's
     weights. Of a normal image no more than the plain view was computed, so its map is the plain CAM.
 
+    Parameters
+    ----------
+    classification
+        What the map is made of.
+    rule
+        None: the rule that the image was classified by. Another one needs no more than that one computed.
+
     Raises
     ------
     ValueError
         If the image is not normal and was classified by another rule that lacks what this one needs.
     """
-    rule = _usable(classification, rule)
+    rule = _computed(classification, rule)
     views = _views(classification, rule)
     linear = _is_linear(classification, rule)
-    if is_absolute(classification, rule):
+    if linear and rule.stages == 1:
         return _probabilities(classification, views)
     maps = [_mean_of_views(classification, views, rule, stage) for stage in range(-rule.stages, 0)]
     if linear:
@@ -82,32 +90,33 @@ def activation_map(classification: Classification, rule: MapRule = PLAIN) -> Arr
     return np.asarray(np.mean(maps, axis=0), np.float32)
 
 
-def is_absolute(classification: Classification, rule: MapRule = PLAIN) -> bool:
+def is_absolute(classification: Classification, rule: MapRule | None = None) -> bool:
     """Say whether the map is a probability per cell; else it is relative to its own maximum."""
-    used = _usable(classification, rule)
-    return _is_linear(classification, used) and used.stages == 1
+    rule = _computed(classification, rule)
+    return _is_linear(classification, rule) and rule.stages == 1
+
+
+def made_rule(classification: Classification, rule: MapRule | None = None) -> MapRule:
+    """Return the rule of the map that ``activation_map`` really makes of this image."""
+    rule = _computed(classification, rule)
+    if rule.method == "cam" and classification.feature_bias is None:
+        return dataclasses.replace(rule, method="grad_cam")
+    return rule
 
 
 def _is_linear(classification: Classification, rule: MapRule) -> bool:
     return rule.method == "cam" and classification.feature_bias is not None
 
 
-def map_name(classification: Classification, rule: MapRule = PLAIN) -> str:
-    """Return what to call the map that ``activation_map`` makes of this image, within a sentence."""
-    made = _usable(classification, rule)
-    if made.method == "cam" and classification.feature_bias is None:
-        made = dataclasses.replace(made, method="grad_cam")
-    return made.name
-
-
-def _usable(classification: Classification, rule: MapRule) -> MapRule:
+def _computed(classification: Classification, rule: MapRule | None) -> MapRule:
     """Return the rule, or the plain one for a normal image, of which no more was computed."""
+    rule = classification.map_rule if rule is None else rule
     views = _views(classification, rule)
     stages = [stage for view in views for stage in view.stages[-rule.stages :]]
     complete = len(views) == len(_sizes(classification, rule)) and len(stages) == len(views) * rule.stages
     if complete and not (rule.needs_gradients and any(stage.gradients is None for stage in stages)):
         return rule
-    if classification.state != "normal":
+    if classification.state != State.NORMAL:
         raise ValueError(f"the image was classified without what {rule.name} needs; classify it by the same rule")
     return PLAIN
 

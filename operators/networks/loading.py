@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +14,13 @@ from segment_anything.modeling import Sam
 from torch import nn
 
 from operators.networks.bundle import Bundle
+from operators.networks.classifier_network import ClassifierNetwork
 from operators.networks.weights import read_weights, sha256
 from operators.records.errors import BundleError
 
 WEIGHTS = "models/model.safetensors"
-
-
 CHECKSUMS = "SHA256SUMS"
-
-
 LARGE_FILES = "large_files.yml"
-
-
-FITTED = (  # numbers that a classifier's metadata.json must hold
-    "operating_points.temperature",
-    *(f"operating_points.{level}.{point}" for level in ("image", "study") for point in ("rule_out", "rule_in")),
-    "localization.threshold",
-    "localization.expansion",
-)
 
 
 def load_bundle(bundle_root: Path, checkpoint: str | None = None) -> Bundle:
@@ -77,24 +64,20 @@ def load_bundle(bundle_root: Path, checkpoint: str | None = None) -> Bundle:
 
 
 def load_classifier(bundle_root: Path) -> Bundle:
-    """Load a bundle that classifies; raise BundleError if it does not, or if its metadata lack what was fitted."""
+    """Load a bundle that classifies.
+
+    Raises
+    ------
+    BundleError
+        If it cannot be used, is no classifier, or its metadata lack what was fitted.
+    """
     bundle = load_bundle(bundle_root)
-    lacking = [key for key in ("operating_points", "localization", "limits") if key not in bundle.metadata]
-    if lacking or not hasattr(bundle.network, "forward_features"):
-        raise BundleError(f"bundle {bundle.name} is no classifier (lacks {', '.join(lacking) or 'features'})")
-    unfitted = [name for name in FITTED if not _is_number(bundle.metadata, name)]
-    if unfitted or bundle.metadata["operating_points"]["temperature"] <= 0:
-        what = ", ".join(unfitted) or "operating_points.temperature"
-        raise BundleError(f"bundle {bundle.name}: metadata.json has no usable {what}; run training.fit on the bundle")
+    if not isinstance(bundle.network, ClassifierNetwork):
+        raise BundleError(f"bundle {bundle.name} is no classifier: its network lacks forward_features or forward_head")
+    if "limits" not in bundle.metadata:
+        raise BundleError(f"bundle {bundle.name}: metadata.json lacks limits, which every report quotes")
+    _ = bundle.fitted
     return bundle
-
-
-def _is_number(metadata: Mapping[str, Any], name: str) -> bool:
-    """Say whether a value of the metadata, named by its keys with dots between, is a finite number."""
-    value: Any = metadata
-    for key in name.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def load_segmenter(bundle_root: Path, checkpoint: str | None = None) -> Bundle:

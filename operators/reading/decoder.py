@@ -7,7 +7,6 @@ the run.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import select
 import subprocess
@@ -15,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +25,9 @@ from operators.reading.normalised_header import check_identity
 from operators.records.errors import ImageError, InvalidDicomError, UnsupportedImageError
 from operators.records.reasons import DeclinedReason, FailedReason
 from operators.records.sources import HeaderReply
+from operators.records.states import State
 
-logger = logging.getLogger(__name__)
+FileData: TypeAlias = Path | bytes | BinaryIO
 
 
 class Decoder:
@@ -61,8 +61,13 @@ class Decoder:
             self._child.communicate()
             self._child = None
 
-    def header(self, path: Path) -> HeaderReply:
+    def header(self, data: FileData) -> HeaderReply:
         """Read a header.
+
+        Parameters
+        ----------
+        data
+            Path of the file, its bytes, or a file object that is read to its end.
 
         Raises
         ------
@@ -71,7 +76,7 @@ class Decoder:
         InvalidDicomError
             If it is DICOM and cannot be read.
         """
-        reply, _ = self._ask("header", path)
+        reply, _ = self._ask("header", data)
         header, problem = Dataset.from_json(reply["header"]), None
         try:
             check_identity(header)
@@ -79,24 +84,36 @@ class Decoder:
             problem = error
         return HeaderReply(header, bool(reply["pixel_data"]), problem, tuple(reply["changes"]))
 
-    def pixels(self, path: Path) -> NDArray[np.float32]:
+    def pixels(self, data: FileData) -> NDArray[np.float32]:
         """Read the picture of an image: (rows, columns) float32 [0, 1], MONOCHROME2 sense.
+
+        Parameters
+        ----------
+        data
+            As ``header`` takes it.
 
         Raises
         ------
         UnsupportedImageError, InvalidDicomError
             If there is no picture to analyse.
         """
-        reply, body = self._ask("pixels", path)
+        reply, body = self._ask("pixels", data)
         return np.frombuffer(body, np.float32).reshape(reply["rows"], reply["columns"])
 
-    def _ask(self, job: str, path: Path) -> tuple[dict[str, Any], bytearray]:
+    def _ask(self, job: str, data: FileData) -> tuple[dict[str, Any], bytearray]:
+        content = b""
+        request: dict[str, Any] = {"job": job}
+        if isinstance(data, Path):
+            request["path"] = str(data)
+        else:
+            content = data if isinstance(data, bytes) else data.read()
+            request["bytes"] = len(content)
         child = self._start()
         deadline = time.monotonic() + self._timeout_s
         damaged = FailedReason.UNREADABLE_FILE if job == "header" else FailedReason.PIXEL_DATA_CORRUPT
         try:
             stdin = cast(BinaryIO, child.stdin)
-            stdin.write(json.dumps({"job": job, "path": str(path)}).encode() + b"\n")
+            stdin.write(json.dumps(request).encode() + b"\n" + content)
             stdin.flush()
             reply = json.loads(self._receive(child, int.from_bytes(self._receive(child, 8, deadline), "big"), deadline))
             body = self._receive(child, reply.get("bytes", 0), deadline)
@@ -154,8 +171,9 @@ class Decoder:
         return buffer
 
 
-def _error_of(told: dict[str, str]) -> ImageError:
+def _error_of(description: dict[str, str]) -> ImageError:
     """Return the exception that the child described."""
-    if told["state"] == "declined":
-        return UnsupportedImageError(DeclinedReason(told["reason"]), told["detail"])
-    return InvalidDicomError(FailedReason(told["reason"]), told["detail"])
+    reason, detail = description["reason"], description["detail"]
+    if description["state"] == State.DECLINED:
+        return UnsupportedImageError(DeclinedReason(reason), detail)
+    return InvalidDicomError(FailedReason(reason), detail)

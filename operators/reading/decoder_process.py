@@ -25,28 +25,28 @@ from operators.records.errors import ImageError, InvalidDicomError
 from operators.records.reasons import FailedReason
 
 
-def _tell(error: ImageError) -> dict[str, str]:
+def _describe(error: ImageError) -> dict[str, str]:
     return {"state": error.state, "reason": str(error.reason), "detail": error.detail}
 
 
-def _answer(job: str, path: Path) -> tuple[dict[str, Any], bytes]:
+def _answer(job: str, data: Path | bytes) -> tuple[dict[str, Any], bytes]:
     """Do one job in the child and return (reply, body)."""
     try:
         if job == "header":
-            header, has_pixels = read_header(path)
+            header, has_pixels = read_header(data)
             copy, changes = normalise(header)
             return {"header": copy.to_json_dict(), "changes": changes, "pixel_data": has_pixels}, b""
-        header, stored = read_stored_values(path)
+        header, stored = read_stored_values(data)
         picture = render(stored, header)
         return {"rows": picture.shape[0], "columns": picture.shape[1], "bytes": picture.nbytes}, picture.tobytes()
     except NotDicomError:
         return {"not_dicom": True}, b""
     except ImageError as error:
-        return {"error": _tell(error)}, b""
+        return {"error": _describe(error)}, b""
     except BaseException as error:  # noqa: BLE001 - around decoders, in a child process
         reason = FailedReason.UNREADABLE_FILE if job == "header" else FailedReason.PIXEL_DATA_CORRUPT
         detail = f"the file cannot be read ({type(error).__name__}); check access rights or export the image again"
-        return {"error": _tell(InvalidDicomError(reason, detail))}, b""
+        return {"error": _describe(InvalidDicomError(reason, detail))}, b""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,10 +65,11 @@ def main(arguments: list[str] | None = None) -> int:
     os.dup2(2, 1)  # codecs print; the answers' pipe stays clean
     for line in sys.stdin.buffer:
         request = json.loads(line)
+        data = Path(request["path"]) if "path" in request else sys.stdin.buffer.read(request["bytes"])
         signal.setitimer(
             signal.ITIMER_REAL, options.timeout_s + 1
         )  # the client may be gone; the signal ends this child
-        reply, body = _answer(request["job"], Path(request["path"]))
+        reply, body = _answer(request["job"], data)
         signal.setitimer(signal.ITIMER_REAL, 0)
         text = json.dumps(reply).encode()
         answers.write(len(text).to_bytes(8, "big") + text + body)

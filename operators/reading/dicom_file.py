@@ -5,6 +5,7 @@ It runs in the decoder's child process (``decoding``), never in the application 
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,8 +42,8 @@ class NotDicomError(Exception):
     """The file is not DICOM at all."""
 
 
-def read_header(path: Path) -> tuple[Dataset, bool]:
-    """Read a file up to its pixel data.
+def read_header(data: Path | bytes) -> tuple[Dataset, bool]:
+    """Read a file, given by its path or its bytes, up to its pixel data.
 
     Returns
     -------
@@ -64,7 +65,7 @@ def read_header(path: Path) -> tuple[Dataset, bool]:
             met.append(tag)
         return bool(met)
 
-    with path.open("rb") as file:
+    with _open(data) as file:
         has_preamble = _has_preamble(file)
         try:
             header = read_partial(file, at_pixel_data, force=not has_preamble)
@@ -85,8 +86,8 @@ def read_header(path: Path) -> tuple[Dataset, bool]:
     return header, bool(met)
 
 
-def read_stored_values(path: Path) -> tuple[Dataset, NDArray[np.integer]]:
-    """Read a file with its pixels.
+def read_stored_values(data: Path | bytes) -> tuple[Dataset, NDArray[np.integer]]:
+    """Read a file, given by its path or its bytes, with its pixels.
 
     Returns
     -------
@@ -98,7 +99,8 @@ def read_stored_values(path: Path) -> tuple[Dataset, NDArray[np.integer]]:
         If the pixel data are short, damaged or contradict the header.
     """
     codecs.register()
-    header = dcmread(path, force=True)
+    with _open(data) as file:
+        header = dcmread(file, force=True)
     header.PhotometricInterpretation = str(header.get("PhotometricInterpretation", "")).strip().upper()
     if "TransferSyntaxUID" not in header.file_meta:
         header.file_meta = FileMetaDataset()
@@ -143,6 +145,10 @@ def _has_overlay_bits(header: Dataset) -> bool:
         element for element in header if element.tag.group & 0xFF00 == 0x6000 and element.tag.element == 0x0102
     )
     return any(element.value for element in positions)
+
+
+def _open(data: Path | bytes) -> BinaryIO:
+    return data.open("rb") if isinstance(data, Path) else BytesIO(data)
 
 
 def _has_preamble(file: BinaryIO) -> bool:

@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
+from operators.records.reasons import REASONS, Reason
+from operators.records.states import State
+
 # Defined terms of Body Part Examined (PS3.16 Annex L) -> anatomic region (CID 4031).
 BODY_PARTS: Mapping[str, Code] = {
     "ACJOINT": Code("85856004", "SCT", "Acromioclavicular joint"),
@@ -61,10 +64,10 @@ LATERALITIES: Mapping[str, Code] = {
 }
 
 # CID 222 Normality Codes
-NORMALITY: Mapping[str, Code] = {
-    "normal": Code("17621005", "SCT", "Normal"),
-    "doubt": Code("371934000", "SCT", "Normality Undetermined"),
-    "abnormal": Code("263654008", "SCT", "Abnormal"),
+NORMALITY: Mapping[State, Code] = {
+    State.NORMAL: Code("17621005", "SCT", "Normal"),
+    State.DOUBT: Code("371934000", "SCT", "Normality Undetermined"),
+    State.ABNORMAL: Code("263654008", "SCT", "Abnormal"),
 }
 NORMALITY_NAME = Code("121402", "DCM", "Normality")
 PROBABILITY_NAME = Code("122157", "DCM", "Probability")
@@ -83,32 +86,14 @@ QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")  #
 SOURCE = Code("260753009", "SCT", "Source")
 
 # What became of an image that was not analysed (CID 6042); the reason is the value.
-NOT_ANALYSED: Mapping[str, Code] = {
-    "declined": Code("111225", "DCM", "Not Attempted"),
-    "failed": Code("111224", "DCM", "Failed"),
+NOT_ANALYSED: Mapping[State, Code] = {
+    State.DECLINED: Code("111225", "DCM", "Not Attempted"),
+    State.FAILED: Code("111224", "DCM", "Failed"),
 }
-# The public schemes have no codes as exact as ``errors``' reasons, so these are private (PS3.16 8).
+# The public schemes have no codes as exact as our reasons, so these are private (PS3.16 8).
 PRIVATE_SCHEME = "99OSTEOMAP"
-REASONS: Mapping[str, Code] = {
-    reason: Code(value, PRIVATE_SCHEME, meaning)
-    for reason, value, meaning in (
-        ("not_a_radiograph", "NOT-RADIOGRAPH", "Not a radiograph"),
-        ("for_processing", "FOR-PROCESSING", "Image is for processing, not for presentation"),
-        ("body_part_out_of_scope", "BODY-PART", "Body part out of scope"),
-        ("multi_frame", "MULTI-FRAME", "Multi-frame image"),
-        ("colour", "COLOUR", "Colour image"),
-        ("no_pixel_data", "NO-PIXEL-DATA", "No pixel data"),
-        ("too_large", "TOO-LARGE", "Image too large"),
-        ("too_small", "TOO-SMALL", "Image too small"),
-        ("image_quality", "IMAGE-QUALITY", "Image quality not sufficient"),
-        ("duplicate_instance", "DUPLICATE", "Duplicate of another file"),
-        ("unreadable_file", "UNREADABLE", "File not readable"),
-        ("header_invalid", "HEADER-INVALID", "Header not valid"),
-        ("pixel_data_corrupt", "PIXELS-CORRUPT", "Pixel data corrupt"),
-        ("decoder_timeout", "TIMEOUT", "Decoder took too long"),
-        ("encoding_error", "ENCODING-ERROR", "Result not encodable"),
-        ("internal_error", "INTERNAL-ERROR", "Internal error"),
-    )
+REASON_CODES: Mapping[Reason, Code] = {
+    reason: Code(text.code, PRIVATE_SCHEME, text.meaning) for reason, text in REASONS.items()
 }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from operators.records.reasons import DeclinedReason, FailedReason
+from operators.records.reasons import DeclinedReason, FailedReason, Reason
+from operators.records.states import State
 
 
 class OsteoMapError(Exception):
@@ -30,17 +31,22 @@ class ImageError(OsteoMapError):
         The coded reason.
     """
 
-    state: str
+    state: State
 
-    def __init__(self, reason: DeclinedReason | FailedReason, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
+
+    @property
+    def outcome(self) -> tuple[State, Reason, str]:
+        """State, reason and detail of the image, as ``ExcludedImage`` takes them."""
+        return self.state, self.reason, self.detail
 
 
 class UnsupportedImageError(ImageError):
     """Not a radiograph that OsteoMAP reads."""
 
-    state = "declined"
+    state = State.DECLINED
 
     def __init__(self, reason: DeclinedReason, detail: str) -> None:
         super().__init__(reason, detail)
@@ -49,7 +55,7 @@ class UnsupportedImageError(ImageError):
 class InvalidDicomError(ImageError):
     """An attribute or the pixel data that we need is impossible."""
 
-    state = "failed"
+    state = State.FAILED
 
     def __init__(self, reason: FailedReason, detail: str) -> None:
         super().__init__(reason, detail)
@@ -58,7 +64,7 @@ class InvalidDicomError(ImageError):
 class EncodingError(ImageError):
     """A result could not be written as a valid DICOM object."""
 
-    state = "failed"
+    state = State.FAILED
 
     def __init__(self, detail: str) -> None:
         super().__init__(FailedReason.ENCODING_ERROR, detail)
@@ -66,3 +72,10 @@ class EncodingError(ImageError):
 
 class BundleError(OsteoMapError):
     """A bundle is incomplete, altered or not usable; raised before any data is read."""
+
+
+class AnalysisCancelledError(OsteoMapError):
+    """The caller has asked for an analysis to end; nothing is wrong with the input."""
+
+    def __init__(self) -> None:
+        super().__init__("the analysis was cancelled")

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from operators.records.geometry import PixelBox, PixelGeometry
+from operators.records.rules import PLAIN, MapRule
 from operators.records.sources import SourceImage
+from operators.records.states import State
 
 
 def _freeze(*arrays: NDArray[Any]) -> None:
@@ -44,7 +46,7 @@ class Opinion:
     bundle: str
     logit: float
     probability: float
-    state: str
+    state: State
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,16 +84,17 @@ class Classification:
     those that only the map is made of; ``feature_weights`` (channels,) and ``feature_bias``: weights x features + bias
     is the class activation map in logits. ``feature_bias`` is None where the map has no absolute scale
     (gradient-weighted maps). Of several classifiers, the first gives the views and all that belongs to them;
-    ``opinions`` holds each one's own result, in order.
+    ``opinions`` holds each one's own result, in order. ``map_rule`` says which map the views were computed for.
     """
 
     radiograph: Radiograph
     probability: float
-    state: str
+    state: State
     views: tuple[FeatureView, ...]
     feature_weights: NDArray[np.float32]
     feature_bias: float | None
     opinions: tuple[Opinion, ...]
+    map_rule: MapRule = PLAIN
 
     def __post_init__(self) -> None:
         _freeze(self.feature_weights)
@@ -124,26 +127,32 @@ class Classification:
     @property
     def disputed(self) -> bool:
         """Whether one classifier calls the image normal and another abnormal."""
-        return {"normal", "abnormal"} <= {opinion.state for opinion in self.opinions}
+        return {State.NORMAL, State.ABNORMAL} <= {opinion.state for opinion in self.opinions}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Localization:
     """Where the classifier saw it: ``heatmap`` (rows, columns) float32 [0, 1]; ``boxes`` and their ``scores`` [0, 1].
 
-    No box: nothing to outline. ``map_name`` says which map it is, as a fragment of a sentence. The scores are peaks of
-    the map: probabilities, unless ``relative`` says that the map has no absolute scale.
+    No box: nothing to outline. ``map_rule`` is the rule of the map that was made, which for a normal image may be less
+    than what was asked for. The scores are peaks of the map: probabilities, unless ``relative`` says that the map has
+    no absolute scale.
     """
 
     classification: Classification
     heatmap: NDArray[np.float32]
     boxes: tuple[PixelBox, ...]
     scores: tuple[float, ...]
-    map_name: str = ""
+    map_rule: MapRule = PLAIN
     relative: bool = False
 
     def __post_init__(self) -> None:
         _freeze(self.heatmap)
+
+    @property
+    def map_name(self) -> str:
+        """What to call the map within a sentence."""
+        return self.map_rule.name
 
     @property
     def source(self) -> SourceImage:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from scipy import special
 
+from operators.records.states import State
+
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoints:
@@ -14,11 +16,11 @@ class OperatingPoints:
     rule_out: float
     rule_in: float
 
-    def state(self, probability: float) -> str:
+    def state(self, probability: float) -> State:
         """Return normal, doubt or abnormal."""
         if probability < self.rule_out:
-            return "normal"
-        return "abnormal" if probability >= self.rule_in else "doubt"
+            return State.NORMAL
+        return State.ABNORMAL if probability >= self.rule_in else State.DOUBT
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,11 @@
-"""Why an image was not analysed."""
+"""Why an image was not analysed: each reason with its code and with what people are told of it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
 
 class DeclinedReason(StrEnum):
@@ -29,3 +32,143 @@ class FailedReason(StrEnum):
     DECODER_TIMEOUT = "decoder_timeout"
     ENCODING_ERROR = "encoding_error"
     INTERNAL_ERROR = "internal_error"
+
+
+Reason: TypeAlias = DeclinedReason | FailedReason
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonText:
+    """What stands for a reason in objects, reports and documents.
+
+    Parameters
+    ----------
+    code, meaning
+        Code value of the private coding scheme (``codes.PRIVATE_SCHEME``) and its code meaning.
+    explanation, remedy
+        What happened and what a reader can do about it, as sentences.
+    condition
+        When the reason is given, as the conformance statement says it.
+    """
+
+    code: str
+    meaning: str
+    explanation: str
+    remedy: str
+    condition: str
+
+
+REASONS: Mapping[Reason, ReasonText] = {
+    DeclinedReason.NOT_A_RADIOGRAPH: ReasonText(
+        "NOT-RADIOGRAPH",
+        "Not a radiograph",
+        "The object is not stored as a radiograph (CR or DX).",
+        "Nothing, unless it is one: a Secondary Capture is taken only where app.yaml allows it.",
+        "neither a CR nor a DX image, or a Secondary Capture that is not to be read",
+    ),
+    DeclinedReason.FOR_PROCESSING: ReasonText(
+        "FOR-PROCESSING",
+        "Image is for processing, not for presentation",
+        "The image holds raw detector values (FOR PROCESSING), which do not look like the image that is read.",
+        "Send the FOR PRESENTATION image.",
+        "raw data that are not for presentation",
+    ),
+    DeclinedReason.BODY_PART_OUT_OF_SCOPE: ReasonText(
+        "BODY-PART",
+        "Body part out of scope",
+        "The models were not made for this body part.",
+        "Read it without OsteoMAP; check Body Part Examined if the part is wrong.",
+        "the body part is not in `radiographs: body_parts`",
+    ),
+    DeclinedReason.MULTI_FRAME: ReasonText(
+        "MULTI-FRAME",
+        "Multi-frame image",
+        "The file holds several frames, not one radiograph.",
+        "Send single images.",
+        "more than one frame",
+    ),
+    DeclinedReason.COLOUR: ReasonText(
+        "COLOUR",
+        "Colour image",
+        "The picture is in colour; radiographs are grey.",
+        "Send the original radiograph.",
+        "not MONOCHROME1 or MONOCHROME2",
+    ),
+    DeclinedReason.NO_PIXEL_DATA: ReasonText(
+        "NO-PIXEL-DATA",
+        "No pixel data",
+        "The object has no picture.",
+        "Send the image itself.",
+        "an object without pixels",
+    ),
+    DeclinedReason.TOO_LARGE: ReasonText(
+        "TOO-LARGE",
+        "Image too large",
+        "The image has more pixels than the configured limit.",
+        "Raise largest_megapixels in app.yaml if there is memory for it.",
+        "more pixels than `radiographs: largest_megapixels`",
+    ),
+    DeclinedReason.TOO_SMALL: ReasonText(
+        "TOO-SMALL",
+        "Image too small",
+        "The image has too few pixels to show a finding.",
+        "Send the full image, not a thumbnail.",
+        "a side below `radiographs: smallest_side`",
+    ),
+    DeclinedReason.IMAGE_QUALITY: ReasonText(
+        "IMAGE-QUALITY",
+        "Image quality not sufficient",
+        "The picture is blank or nearly so: there is nothing to analyse.",
+        "Look at the source image.",
+        "a blank image",
+    ),
+    DeclinedReason.DUPLICATE_INSTANCE: ReasonText(
+        "DUPLICATE",
+        "Duplicate of another file",
+        "Another file of this run has the same SOP Instance UID; that one was analysed.",
+        "Nothing if they are copies; if not, one of them has a wrong identifier.",
+        "its SOP Instance UID was already met in this run",
+    ),
+    FailedReason.UNREADABLE_FILE: ReasonText(
+        "UNREADABLE",
+        "File not readable",
+        "The file is damaged, or not complete.",
+        "Send it again.",
+        "a DICOM file whose header cannot be parsed",
+    ),
+    FailedReason.HEADER_INVALID: ReasonText(
+        "HEADER-INVALID",
+        "Header not valid",
+        "An attribute that the analysis needs is missing or impossible.",
+        "Have the sending system corrected; the note names the attribute.",
+        "an attribute that reading or referring needs is absent or impossible",
+    ),
+    FailedReason.PIXEL_DATA_CORRUPT: ReasonText(
+        "PIXELS-CORRUPT",
+        "Pixel data corrupt",
+        "The pixels cannot be decoded.",
+        "Send it again, best uncompressed.",
+        "pixel data that cannot be decoded or contradict the header",
+    ),
+    FailedReason.DECODER_TIMEOUT: ReasonText(
+        "TIMEOUT",
+        "Decoder took too long",
+        "Decoding took longer, or more memory, than is allowed.",
+        "Send it again uncompressed, or raise the decoder's limits in app.yaml.",
+        "reading took longer than `radiographs: decoder_timeout_s`",
+    ),
+    FailedReason.ENCODING_ERROR: ReasonText(
+        "ENCODING-ERROR",
+        "Result not encodable",
+        "No valid DICOM object could be made of the result, so none is given.",
+        "Report it; the source image is to be read without OsteoMAP.",
+        "a result could not be built as a valid object",
+    ),
+    FailedReason.INTERNAL_ERROR: ReasonText(
+        "INTERNAL-ERROR",
+        "Internal error",
+        "A mistake of the software.",
+        "Report it; the source image is to be read without OsteoMAP.",
+        "a mistake of the application",
+    ),
+}

@@ -188,10 +188,27 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRule:
-    """Which objects are written beside SEG and SR, and how; see ``app.yaml``, ``outputs``."""
+    """Which DICOM objects are written, and how; see ``app.yaml``, ``outputs``.
 
-    heatmap: bool
-    sc: bool
-    gsps: bool
-    labelmap: bool
+    Parameters
+    ----------
+    kinds
+        Names of the optional kinds that are written beside SEG and SR.
+    viewer_geometry
+        Whether SEG objects get a plane geometry that some viewers need.
+    """
+
+    kinds: frozenset[str]
     viewer_geometry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How every stage of the chain works."""
+
+    scope: Scope
+    maps: MapRule
+    boxes: BoxRule
+    prompts: PromptRule
+    objects: ObjectRule
+    patient_data: bool = False

@@ -8,14 +8,32 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from operators.records.errors import ImageError
+from operators.records.reasons import Reason
+from operators.records.states import State
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceFile:
-    """A file of the input folder. ``name`` is its path relative to that folder, for ``result.json`` only."""
+    """A file of the input.
+
+    Parameters
+    ----------
+    path
+        Where the file lies; of a file in memory only its name.
+    name
+        Its path relative to the input folder, for ``result.json`` only.
+    content
+        The bytes of a file in memory; None: they are read from ``path``.
+    """
 
     path: Path
     name: str
+    content: bytes | None = None
+
+    @property
+    def data(self) -> Path | bytes:
+        """What the decoder reads: the path, or the bytes of a file in memory."""
+        return self.path if self.content is None else self.content
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,9 +75,9 @@ class SourceImage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExcludedImage:
-    """An image that will not be analysed: ``state`` is declined or failed, ``reason`` one of ``errors``' codes."""
+    """An image that will not be analysed: ``state`` is declined or failed, ``reason`` one of ``reasons``."""
 
     source: SourceImage | SourceFile
-    state: str
-    reason: str
+    state: State
+    reason: Reason
     detail: str

@@ -1,4 +1,4 @@
-"""A study: what a wire carries, how a stage is mapped over its images, and what it comes to."""
+"""A study: what the stages hand on, how a stage is mapped over its images, and what the study comes to."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import logging
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from pydicom.dataset import Dataset
 
-from operators.records.errors import ImageError
+from operators.records.errors import AnalysisCancelledError, ImageError
 from operators.records.images import EncodedImage
 from operators.records.reasons import FailedReason
 from operators.records.sources import ExcludedImage, SourceImage
+from operators.records.states import State
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +34,21 @@ Next = TypeVar("Next", bound=_OfImage)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Study(Generic[Image_co]):
-    """What a wire carries: the images of one study, in the order of ``result.json``.
+    """What the stages hand on: the images of one study, in the order of ``result.json``.
 
-    ``study_instance_uid`` is None for the files that name no study; they are collected in one record.
+    Parameters
+    ----------
+    study_instance_uid
+        None for the files that name no study; they are collected in one record.
+    images
+        The records of the stage that the study has come to.
+    analysed_at
+        When its analysis began, with a time zone; its objects bear this time. None: that of their provenance.
     """
 
     study_instance_uid: str | None
     images: tuple[Image_co | ExcludedImage, ...]
+    analysed_at: datetime | None = None
 
     @property
     def included(self) -> tuple[Image_co, ...]:
@@ -56,7 +66,16 @@ class Study(Generic[Image_co]):
 
     def map(self, stage: Callable[[Image_co], Next]) -> Study[Next]:
         """Take every image that is left through a stage; one that the stage refuses is excluded, the others go on."""
-        return Study(self.study_instance_uid, tuple(_take(image, stage) for image in self.images))
+        images = tuple(_take(image, stage) for image in self.images)
+        return Study(self.study_instance_uid, images, self.analysed_at)
+
+    def fail(self, error: ImageError) -> Study[Image_co]:
+        """Return the study with every image that is left excluded for one reason."""
+        excluded = tuple(
+            image if isinstance(image, ExcludedImage) else ExcludedImage(image.source, *error.outcome)
+            for image in self.images
+        )
+        return Study(self.study_instance_uid, excluded, self.analysed_at)
 
 
 def _take(image: Image_co | ExcludedImage, stage: Callable[[Image_co], Next]) -> Next | ExcludedImage:
@@ -64,28 +83,30 @@ def _take(image: Image_co | ExcludedImage, stage: Callable[[Image_co], Next]) ->
         return image
     try:
         return stage(image)
+    except AnalysisCancelledError:
+        raise
     except ImageError as error:
-        level = logging.INFO if error.state == "declined" else logging.WARNING
-        logger.log(level, "%s: %s, %s: %s", image.source.sop_instance_uid, error.state, error.reason, error.detail)
-        return ExcludedImage(image.source, error.state, error.reason, error.detail)
+        level = logging.INFO if error.state == State.DECLINED else logging.WARNING
+        logger.log(level, "%s: %s, %s: %s", image.source.sop_instance_uid, *error.outcome)
+        return ExcludedImage(image.source, *error.outcome)
     except Exception as error:  # noqa: BLE001
         # The edge of a stage: one image that meets a mistake of ours must not cost the other images of the run.
-        # The error's text may quote the header, so only its kind and place are told.
+        # The error's text may quote the header, so only its kind and place are logged.
         kind, place = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
         logger.error(
             "%s: failed, internal_error: %s at %s; please report it", image.source.sop_instance_uid, kind, where
         )  # noqa: TRY400
-        return ExcludedImage(
-            image.source, "failed", FailedReason.INTERNAL_ERROR, f"an internal error ({kind}); please report it"
-        )
+        logger.debug("where:\n%s", "".join(traceback.format_tb(error.__traceback__)))
+        detail = f"an internal error ({kind}); please report it"
+        return ExcludedImage(image.source, State.FAILED, FailedReason.INTERNAL_ERROR, detail)
 
 
 @dataclass(frozen=True, slots=True)
 class StudyOutcome:
     """State and probability of a study; ``probability`` is None when no image was classified."""
 
-    state: str
+    state: State
     probability: float | None
 
 

@@ -10,20 +10,13 @@ from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 
+from operators.encoding.object_kinds import KIND_OF_NAME, OBJECT_KINDS
 from operators.records.sources import ExcludedImage
 from operators.records.study import ReportedStudy
 from operators.reporting.summaries import StudySummary, WrittenObject, summarise
 
 RESULT = "result.json"
-
-
 REPORT = "report.html"
-
-
-# The patterns of what a study's folder may hold; a file is named by the kind of its object.
-OBJECT_NAMES = tuple(f"{kind}.dcm" for kind in ("sr", "pdf")) + tuple(
-    f"{kind}_*.dcm" for kind in ("seg", "heatmap", "labelmap", "sc", "gsps")
-)
 
 
 def study_folder(study_instance_uid: str) -> str:
@@ -48,10 +41,15 @@ def _write_study(reported: ReportedStudy, output: Path) -> StudySummary:
     images = []
     for number, image in enumerate(reported.study.images, start=1):
         objects = {} if isinstance(image, ExcludedImage) else image.objects
-        of_image = [_write_object(ds, output, f"{folder}/{kind}_{number}.dcm") for kind, ds in objects.items()]
+        of_image = [
+            _write_object(ds, output, f"{folder}/{KIND_OF_NAME[kind].file_name(number)}")
+            for kind, ds in objects.items()
+        ]
         written += of_image
         images.append(summarise(image, tuple(item.file for item in of_image)))
-    written[:0] = [_write_object(ds, output, f"{folder}/{kind}.dcm") for kind, ds in reported.objects.items()]
+    written[:0] = [
+        _write_object(ds, output, f"{folder}/{KIND_OF_NAME[kind].file_name()}") for kind, ds in reported.objects.items()
+    ]
     if folder is not None:
         remove_objects(output / folder, kept={output / item.file for item in written})
     return StudySummary(
@@ -66,7 +64,7 @@ def _write_study(reported: ReportedStudy, output: Path) -> StudySummary:
 
 def remove_objects(folder: Path, kept: Collection[Path] = ()) -> None:
     """Remove from a study's folder what this run did not write: another run's objects, or half a study's."""
-    stale = {path for pattern in OBJECT_NAMES for path in folder.glob(pattern)} - set(kept)
+    stale = {path for kind in OBJECT_KINDS for path in folder.glob(kind.file_pattern)} - set(kept)
     for path in stale:
         path.unlink()
     if stale and not any(folder.iterdir()):

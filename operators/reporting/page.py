@@ -15,40 +15,19 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from operators.drawing.layers import Picture, data_uri, draw, svg_path
 from operators.records.images import EncodedImage
-from operators.records.operating_points import OperatingPoints
-from operators.records.provenance import RESEARCH_USE_ONLY, Provenance
+from operators.records.provenance import RESEARCH_USE_ONLY
+from operators.records.reasons import REASONS
+from operators.records.run_description import RunDescription
+from operators.records.states import WORST_FIRST
 from operators.records.study import ReportedStudy
 from operators.reporting.output_folder import study_folder
 from operators.reporting.summaries import ImageSummary, StudySummary
-from operators.reporting.words import (
-    REASONS,
-    STATES,
-    WORST_FIRST,
-    burned_in,
-    files_by_kind,
-    opinions,
-    patient_data,
-    place,
-)
+from operators.reporting.words import STATES, burned_in, files_by_kind, opinions, patient_data, place
 
 _HIDDEN = (
     "Without pictures: patient data are part of this one, and report: patient_data in app.yaml does not allow them."
 )
 _LIMITED = "Without pictures: report: pictures in app.yaml limits how many images are shown."
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What every page says of the run.
-
-    ``points`` are those of a study, ``image_points`` those of an image; ``patient_data``: whether patients are named.
-    """
-
-    provenance: Provenance
-    points: OperatingPoints
-    image_points: OperatingPoints
-    limits: tuple[str, ...]
-    patient_data: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,39 +71,39 @@ _TEMPLATES.filters |= {
 _TEMPLATES.globals |= {"STATES": STATES, "REASONS": REASONS, "research_use_only": RESEARCH_USE_ONLY}
 
 
-def render_head(page: Page, counts: Mapping[str, int], studies: Sequence[StudySummary]) -> str:
+def render_head(description: RunDescription, counts: Mapping[str, int], studies: Sequence[StudySummary]) -> str:
     """Return the page up to its first study: the counts, and a table of all studies, the worst first."""
     rows = [_Row(_anchor(study), study, _places(study)) for study in studies]
     rows.sort(key=lambda row: (WORST_FIRST.index(row.summary.state), -(row.summary.probability or 0)))
-    return _TEMPLATES.get_template("head.html").render(page=page, counts=counts, rows=rows, states=WORST_FIRST)
+    return _TEMPLATES.get_template("head.html").render(run=description, counts=counts, rows=rows, states=WORST_FIRST)
 
 
-def render_study(reported: ReportedStudy, summary: StudySummary, page: Page, pictures: int) -> str:
+def render_study(reported: ReportedStudy, summary: StudySummary, description: RunDescription, pictures: int) -> str:
     """Return the section of a study; at most ``pictures`` of its images are shown with pictures."""
     anchor, shown, left = _anchor(summary), [], pictures
     for number, (image, said) in enumerate(zip(reported.study.images, summary.images, strict=True), start=1):
         picture, without = None, _LIMITED
-        if isinstance(image, EncodedImage) and burned_in(image.source) and not page.patient_data:
+        if isinstance(image, EncodedImage) and burned_in(image.source) and not description.patient_data:
             without = _HIDDEN
         elif isinstance(image, EncodedImage) and left > 0:
             picture, left = draw(image.segmentation), left - 1
         where = place(said.body_part, said.laterality, said.view_position)
         shown.append(_Shown(f"{anchor}-{number}", said, where, opinions(image), picture, without))
     return _TEMPLATES.get_template("study.html").render(
-        page=page,
+        run=description,
         anchor=anchor,
         study=summary,
         images=shown,
         places=_places(summary),
-        patient=patient_data(reported.study) if page.patient_data else {},
+        patient=patient_data(reported.study) if description.patient_data else {},
         files=files_by_kind([written.file for written in summary.outputs]),
         classified=len(reported.study.included),
     )
 
 
-def render_foot(page: Page) -> str:
+def render_foot(description: RunDescription) -> str:
     """Return the page after its last study."""
-    return _TEMPLATES.get_template("foot.html").render(page=page)
+    return _TEMPLATES.get_template("foot.html").render(run=description)
 
 
 def _anchor(study: StudySummary) -> str:

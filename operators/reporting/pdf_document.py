@@ -19,11 +19,12 @@ from operators.drawing.layers import Picture, draw
 from operators.drawing.pdf_picture import BOLD, FONT, PictureDrawing
 from operators.records.images import EncodedImage
 from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY
+from operators.records.reasons import REASONS
+from operators.records.run_description import RunDescription
 from operators.records.sources import ExcludedImage
 from operators.records.study import Study, StudyOutcome
-from operators.reporting.page import Page
 from operators.reporting.summaries import ImageSummary, summarise
-from operators.reporting.words import REASONS, STATES, burned_in, opinions, patient_data, place
+from operators.reporting.words import STATES, burned_in, opinions, patient_data, place
 
 MOST_PICTURES = 40  # per document; the other images are listed
 MARGIN = 18 * mm
@@ -37,7 +38,7 @@ HEADING = ParagraphStyle("heading", BODY, fontName=BOLD, fontSize=10.5, leading=
 WARNING = ParagraphStyle("warning", HEADING, borderWidth=1.2, borderColor=INK, borderPadding=4, spaceAfter=8)
 
 
-def render_pdf(study: Study[EncodedImage], outcome: StudyOutcome, page: Page) -> bytes:
+def render_pdf(study: Study[EncodedImage], outcome: StudyOutcome, description: RunDescription) -> bytes:
     """Return the report of a study as a PDF file.
 
     Parameters
@@ -46,19 +47,23 @@ def render_pdf(study: Study[EncodedImage], outcome: StudyOutcome, page: Page) ->
         Its images, with or without objects.
     outcome
         What it comes to.
-    page
-        What every page says of the run; patients are named only if it asks for it.
+    description
+        What every report says of the run; patients are named only if it asks for it.
     """
     pictures = [
-        None if burned_in(image.source) and not page.patient_data else draw(image.segmentation)
+        None if burned_in(image.source) and not description.patient_data else draw(image.segmentation)
         for image in study.included[:MOST_PICTURES]
     ]
-    pages = _build(study, outcome, page, pictures, pages=0)[1]  # laid out once to number the pages "n of m"
-    return _build(study, outcome, page, pictures, pages)[0]
+    pages = _build(study, outcome, description, pictures, pages=0)[1]  # laid out once to number the pages "n of m"
+    return _build(study, outcome, description, pictures, pages)[0]
 
 
 def _build(
-    study: Study[EncodedImage], outcome: StudyOutcome, page: Page, pictures: list[Picture | None], pages: int
+    study: Study[EncodedImage],
+    outcome: StudyOutcome,
+    description: RunDescription,
+    pictures: list[Picture | None],
+    pages: int,
 ) -> tuple[bytes, int]:
     """Return the document and the number of its pages."""
     buffer = io.BytesIO()
@@ -67,43 +72,57 @@ def _build(
         pagesize=A4,
         **dict.fromkeys(("leftMargin", "rightMargin", "topMargin", "bottomMargin"), MARGIN),
         title=f"{APPLICATION} report",
-        author=f"{APPLICATION} {page.provenance.version}",
+        author=f"{APPLICATION} {description.provenance.version}",
         subject=RESEARCH_USE_ONLY,
         lang="en",
         invariant=1,
     )
-    edges = functools.partial(_draw_edges, page=page, pages=pages)
-    document.build([*_summary(study, outcome, page), *_images(study, page, pictures), *_end(page)], edges, edges)
+    edges = functools.partial(_draw_edges, description=description, pages=pages)
+    document.build(
+        [*_summary(study, outcome, description), *_images(study, description, pictures), *_end(description)],
+        edges,
+        edges,
+    )
     return buffer.getvalue(), document.page
 
 
-def _draw_edges(canvas: Any, document: Any, page: Page, pages: int) -> None:
+def _draw_edges(canvas: Any, document: Any, description: RunDescription, pages: int) -> None:
     """Write what stands on every page: research use only, who made it, which page it is."""
     canvas.setFont(BOLD, 8)
     canvas.drawCentredString(A4[0] / 2, A4[1] - 11 * mm, RESEARCH_USE_ONLY)
     canvas.setFont(FONT, 7)
-    made = f"{APPLICATION} {page.provenance.version}, {page.provenance.now:%Y-%m-%d %H:%M}"
+    made = f"{APPLICATION} {description.provenance.version}, {description.provenance.now:%Y-%m-%d %H:%M}"
     canvas.drawString(MARGIN, 10 * mm, made)
     canvas.drawRightString(A4[0] - MARGIN, 10 * mm, f"page {document.page} of {pages}")
 
 
-def _summary(study: Study[EncodedImage], outcome: StudyOutcome, page: Page) -> Iterable[Flowable]:
+def _summary(study: Study[EncodedImage], outcome: StudyOutcome, description: RunDescription) -> Iterable[Flowable]:
     yield _text(f"{APPLICATION} report", TITLE)
     warning = f"{RESEARCH_USE_ONLY}. A radiologist's reading is not replaced, supported or checked by this document."
     yield from (Spacer(0, 6), _text(warning, WARNING))
-    if page.patient_data:
+    if description.patient_data:
         yield _table([[_text(label), _text(value)] for label, value in patient_data(study).items()], (35, 100))
     mean = "" if outcome.probability is None else f", mean probability {outcome.probability:.2f} of its images"
     yield _text(f"Study: {STATES[outcome.state]}{mean}", HEADING)
+    points = description.points
     yield _text(
-        f"Below {page.points.rule_out:.2f} (rule-out point) a study is called normal, from {page.points.rule_in:.2f} "
+        f"Below {points.rule_out:.2f} (rule-out point) a study is called normal, from {points.rule_in:.2f} "
         "(rule-in point) on abnormal, between them doubt; never normal while one of its images is abnormal."
     )
     if study.study_instance_uid:
         yield _text(f"Study Instance UID {study.study_instance_uid}", SMALL)
 
 
-def _images(study: Study[EncodedImage], page: Page, pictures: list[Picture | None]) -> Iterable[Flowable]:
+def _reason_texts(image: ImageSummary) -> tuple[str, ...]:
+    """Return why an image was not analysed, and what can be done."""
+    if image.reason is None:
+        return ()
+    return REASONS[image.reason].explanation, REASONS[image.reason].remedy
+
+
+def _images(
+    study: Study[EncodedImage], description: RunDescription, pictures: list[Picture | None]
+) -> Iterable[Flowable]:
     left = iter(pictures)
     for number, image in enumerate(study.images, start=1):
         said = summarise(image)
@@ -111,9 +130,9 @@ def _images(study: Study[EncodedImage], page: Page, pictures: list[Picture | Non
         probability = "" if said.probability is None else f", probability {said.probability:.2f}"
         lines = [_text(f"Image {number}: {STATES[said.state]}{probability}", HEADING)]
         lines.append(_text(place(said.body_part, said.laterality, said.view_position)))
-        lines += [_text(text) for text in (*REASONS.get(said.reason or "", ()), said.detail, opinions(image)) if text]
+        lines += [_text(text) for text in (*_reason_texts(said), said.detail, opinions(image)) if text]
         if said.probability is not None:
-            points = page.image_points
+            points = description.image_points
             rule = f"Normal below {points.rule_out:.2f}, abnormal from {points.rule_in:.2f} on, between them doubt."
             lines += [
                 _text(rule),
@@ -141,7 +160,7 @@ def _findings(said: ImageSummary) -> Table:
     return _table(rows, (48, 40, 46, 40))
 
 
-def _end(page: Page) -> Iterable[Flowable]:
+def _end(description: RunDescription) -> Iterable[Flowable]:
     yield _text("How to read", HEADING)
     yield _text(
         "The probability is calibrated on validation data; it is not the patient's risk. The heat map (orange) shows "
@@ -149,9 +168,9 @@ def _end(page: Page) -> Iterable[Flowable]:
         "Model sees in a box. An area holds at the detector plane: the patient's own is smaller."
     )
     yield _text("Limits", HEADING)
-    yield from (_text(f"- {limit}") for limit in page.limits)
+    yield from (_text(f"- {limit}") for limit in description.limits)
     yield _text("Models", HEADING)
-    models = [[model.name, model.version, model.sha256] for model in page.provenance.models]
+    models = [[model.name, model.version, model.sha256] for model in description.provenance.models]
     rows = [("Bundle", "Version", "sha256 of the weights"), *models]
     yield _table([[_text(cell, SMALL) for cell in row] for row in rows], (42, 20, 112))
 

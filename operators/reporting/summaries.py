@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from operators.reading.normalised_header import is_referable
+from operators.encoding.remarks import in_words, remarks
 from operators.records.geometry import PixelBox
-from operators.records.images import Classification, EncodedImage
+from operators.records.images import EncodedImage
+from operators.records.reasons import Reason
 from operators.records.sources import ExcludedImage, SourceFile
+from operators.records.states import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,8 @@ class ImageSummary:
 
     file: str
     sop_instance_uid: str | None
-    state: str
-    reason: str | None
+    state: State
+    reason: Reason | None
     detail: str | None
     body_part: str | None
     view_position: str | None
@@ -43,7 +45,7 @@ class StudySummary:
 
     study_instance_uid: str | None
     folder: str | None
-    state: str
+    state: State
     probability: float | None
     outputs: tuple[WrittenObject, ...]
     images: tuple[ImageSummary, ...]
@@ -60,16 +62,17 @@ def summarise(image: EncodedImage | ExcludedImage, outputs: tuple[str, ...] = ()
             source.file.name, source.sop_instance_uid, image.state, image.reason, image.detail, *about, None
         )
     localization = image.segmentation.localization
+    classification = localization.classification
     spacing = source.imager_pixel_spacing_mm
     areas = [int(mask.sum()) for mask in image.segmentation.masks]
     return ImageSummary(
         source.file.name,
         source.sop_instance_uid,
-        localization.classification.state,
+        classification.state,
         None,
-        _remark(localization.classification),
+        "; ".join(in_words(remark, classification) for remark in remarks(classification)) or None,
         *about,
-        localization.classification.probability,
+        classification.probability,
         boxes=tuple(zip(localization.boxes, localization.scores, strict=True)),
         masks=tuple(
             (area, None if spacing is None else area * spacing[0] * spacing[1], iou)
@@ -77,21 +80,6 @@ def summarise(image: EncodedImage | ExcludedImage, outputs: tuple[str, ...] = ()
         ),
         outputs=outputs,
     )
-
-
-def _remark(classification: Classification) -> str | None:
-    """Return what a reader of the result has to know of an image that was analysed."""
-    source, remarks = classification.source, []
-    if classification.disputed:
-        said = ", ".join(f"{opinion.bundle} {opinion.state}" for opinion in classification.opinions)
-        remarks.append(f"the classifiers disagree ({said})")
-    if source.body_part is None:
-        remarks.append("the header names no body part; it may be out of scope")
-    if source.header.get("BurnedInAnnotation") == "YES":
-        remarks.append("patient data are part of the picture, says its header; shown only where app.yaml allows them")
-    if not is_referable(source.header):
-        remarks.append("a UID of the header is invalid, so no DICOM object can refer to the image; see the report")
-    return "; ".join(remarks) or None
 
 
 def _summary_of_file(file: SourceFile, image: ExcludedImage) -> ImageSummary:

@@ -28,12 +28,13 @@ from operators.records.codes import (
     PROBABILITY_NAME,
     RADIOGRAPH,
     RATIO_UNIT,
-    REASONS,
+    REASON_CODES,
     SQUARE_MILLIMETRE,
 )
 from operators.records.images import EncodedImage
 from operators.records.provenance import RESEARCH_USE_ONLY, Model, Provenance, tracking_id
 from operators.records.sources import ExcludedImage, SourceImage
+from operators.records.states import State
 
 Group: TypeAlias = sr.PlanarROIMeasurementsAndQualitativeEvaluations
 
@@ -99,8 +100,8 @@ def excluded_group(number: int, source: SourceImage, image: ExcludedImage, prove
         referenced_region=_polyline(source, 0, 0, source.header.Columns, source.header.Rows),
         finding_sites=_sites(source),
         qualitative_evaluations=[
-            _normality("doubt"),
-            sr.QualitativeEvaluation(name=NOT_ANALYSED[image.state], value=REASONS[image.reason]),
+            _normality(State.DOUBT),
+            sr.QualitativeEvaluation(name=NOT_ANALYSED[image.state], value=REASON_CODES[image.reason]),
         ],
     )
 
@@ -142,7 +143,7 @@ def _sites(source: SourceImage) -> Sequence[sr.FindingSite] | None:
     return None if region is None else [sr.FindingSite(region, laterality=LATERALITIES.get(source.laterality or ""))]
 
 
-def _normality(state: str) -> sr.QualitativeEvaluation:
+def _normality(state: State) -> sr.QualitativeEvaluation:
     return sr.QualitativeEvaluation(name=NORMALITY_NAME, value=NORMALITY[state])
 
 

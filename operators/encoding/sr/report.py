@@ -5,13 +5,15 @@ It is the root of a study's results: its evidence lists every source image and e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from highdicom import sr
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from operators.encoding.requests import StudyRequest
+from operators.encoding.series import describe_series
 from operators.encoding.sr.groups import Group, excluded_group, image_groups
 from operators.encoding.sr.image_library import image_library
 from operators.encoding.sr.references import referred_images
@@ -23,63 +25,49 @@ from operators.records.provenance import APPLICATION, Provenance, equipment
 from operators.records.sources import ExcludedImage, SourceImage
 from operators.records.study import Study, StudyOutcome
 
-SERIES_NUMBER = 9000
 REPORT_CLASS = sr.Comprehensive3DSR  # what IHE AI Results roots its results in
 
 
-def encode_report(
-    study: Study[EncodedImage], outcome: StudyOutcome, others: Mapping[str, Dataset], provenance: Provenance
-) -> Dataset | None:
+def encode_report(request: StudyRequest) -> Dataset | None:
     """Build the report of a study; None if no file of the study has a picture that could be referred to.
-
-    Parameters
-    ----------
-    study, outcome
-        The study after the last stage and what it came to.
-    others
-        The other objects that are about the whole study, by kind.
-    provenance
-        Who makes the report.
 
     Raises
     ------
     EncodingError
         If highdicom refuses the object.
     """
-    sources = referred_images(study)
+    sources = referred_images(request.study)
     if not sources:
         return None
     try:
-        return _build(study, outcome, sources, others, provenance)
+        return _build(request, sources)
     except Exception as error:
         # highdicom and pydicom raise a dozen kinds, and there is no stage behind this one to catch them
         raise EncodingError(f"the report cannot be built ({type(error).__name__})") from error
 
 
-def _build(
-    study: Study[EncodedImage],
-    outcome: StudyOutcome,
-    sources: Sequence[SourceImage],
-    others: Mapping[str, Dataset],
-    provenance: Provenance,
-) -> Dataset:
-    made = [ds for image in study.included for ds in image.objects.values()]
-    evidence = [*(source.header for source in sources), *made, *others.values()]
-    content = _content(study, outcome, sources, provenance)
+def _build(request: StudyRequest, sources: Sequence[SourceImage]) -> Dataset:
+    study, provenance, others = request.study, request.provenance, request.others
+    objects = [ds for image in study.included for ds in image.objects.values()]
+    evidence = [*(source.header for source in sources), *objects, *others.values()]
+    content = _content(study, request.outcome, sources, provenance)
     content[0].ContentSequence.extend(_composite(ds) for ds in others.values())
     report = REPORT_CLASS(
         evidence=evidence,
         content=content,
         series_instance_uid=provenance.uid("sr series", str(study.study_instance_uid)),
-        series_number=SERIES_NUMBER,
+        series_number=request.kind.series_number,
         sop_instance_uid=provenance.uid(
-            "sr", str(study.study_instance_uid), *(str(ds.SOPInstanceUID) for ds in evidence), *_told(study)
+            "sr",
+            str(study.study_instance_uid),
+            *(str(ds.SOPInstanceUID) for ds in evidence),
+            *_findings_in_words(study),
         ),
         instance_number=1,
         is_complete=True,
         is_final=False,
         is_verified=False,
-        series_description="OsteoMAP report (research use only)",
+        series_description=describe_series(request.kind),
         contributing_equipment=provenance.contributing_equipment(),
         manufacturer=equipment(provenance)["manufacturer"],
     )
@@ -120,7 +108,7 @@ def _content(
     return content
 
 
-def _told(study: Study[EncodedImage]) -> Iterator[str]:
+def _findings_in_words(study: Study[EncodedImage]) -> Iterator[str]:
     """Yield what the report tells of each file beyond the objects that it refers to."""
     for image in study.images:
         if isinstance(image, ExcludedImage):

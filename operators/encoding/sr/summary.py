@@ -9,8 +9,8 @@ from highdicom import sr
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from operators.encoding.remarks import Remark, in_words, remarks
 from operators.encoding.sr.references import is_duplicate
-from operators.reading.normalised_header import is_referable
 from operators.records.codes import (
     BODY_PARTS,
     LATERALITIES,
@@ -18,13 +18,16 @@ from operators.records.codes import (
     NORMALITY_NAME,
     NOT_ANALYSED,
     QUALITATIVE_EVALUATIONS,
-    REASONS,
+    REASON_CODES,
 )
 from operators.records.images import EncodedImage
 from operators.records.provenance import RESEARCH_USE_ONLY
 from operators.records.sources import ExcludedImage, SourceImage
+from operators.records.states import State
 from operators.records.study import Study, StudyOutcome
 
+# What the report says otherwise than the page, as it is the only object.
+_SENTENCES = {Remark.NOT_REFERABLE: "a UID of the header is invalid, so no object refers to it"}
 _NONE_ANALYSED: Code = codes.DCM.NoAlgorithmsSucceededWithoutFindings
 # Whether all images were analysed, and whether one is not normal -> status of the analysis (CID 6047).
 _STATUS: Mapping[tuple[bool, bool], Code] = {
@@ -62,9 +65,9 @@ def evaluations(
         The images that were not analysed and have no group which could hold the reason.
     """
     items = [
-        (NORMALITY_NAME, NORMALITY.get(outcome.state, NORMALITY["doubt"])),
+        (NORMALITY_NAME, NORMALITY.get(outcome.state, NORMALITY[State.DOUBT])),
         (codes.DCM.SummaryOfDetections, _status(study, outcome)),
-        *((NOT_ANALYSED[image.state], REASONS[image.reason]) for image in unshown),
+        *((NOT_ANALYSED[image.state], REASON_CODES[image.reason]) for image in unshown),
     ]
     container = sr.ContainerContentItem(
         name=QUALITATIVE_EVALUATIONS, relationship_type=sr.RelationshipTypeValues.CONTAINS
@@ -81,7 +84,7 @@ def _status(study: Study[EncodedImage], outcome: StudyOutcome) -> Code:
         return _NONE_ANALYSED
     complete = all(is_duplicate(image) for image in study.excluded)
     states = {image.segmentation.localization.classification.state for image in study.included}
-    return _STATUS[complete, states | {outcome.state} != {"normal"}]
+    return _STATUS[complete, states | {outcome.state} != {State.NORMAL}]
 
 
 def _result(outcome: StudyOutcome) -> str:
@@ -95,15 +98,15 @@ def _counts(study: Study[EncodedImage]) -> str:
     states = Counter(image.segmentation.localization.classification.state for image in study.included)
     states.update(image.state for image in study.excluded)
     return (
-        f"Images: {len(study.included)} analysed ({states['abnormal']} abnormal, {states['doubt']} in doubt, "
-        f"{states['normal']} normal), {states['declined']} declined, {states['failed']} failed."
+        f"Images: {len(study.included)} analysed ({states[State.ABNORMAL]} abnormal, {states[State.DOUBT]} in doubt, "
+        f"{states[State.NORMAL]} normal), {states[State.DECLINED]} declined, {states[State.FAILED]} failed."
     )
 
 
 def _line(number: int, image: EncodedImage | ExcludedImage) -> str:
     """Return one image in words."""
     if isinstance(image, ExcludedImage):
-        reason = REASONS[image.reason].meaning
+        reason = REASON_CODES[image.reason].meaning
         source = image.source
         name = f"Image {number} ({source.sop_instance_uid})" if isinstance(source, SourceImage) else f"File {number}"
         return f"{name} was not analysed: {image.state}, {reason[0].lower()}{reason[1:]}."
@@ -116,8 +119,8 @@ def _line(number: int, image: EncodedImage | ExcludedImage) -> str:
     return " ".join((found, *_remarks(image)))
 
 
-def _in_words(state: str) -> str:
-    return "in doubt" if state == "doubt" else state
+def _in_words(state: State) -> str:
+    return "in doubt" if state == State.DOUBT else state
 
 
 def _view(source: SourceImage) -> str:
@@ -129,12 +132,9 @@ def _view(source: SourceImage) -> str:
 
 
 def _remarks(image: EncodedImage) -> Iterator[str]:
-    """Yield what a reader has to know of an image that was analysed."""
+    """Yield what a reader has to know of an image that was analysed, as sentences."""
     classification = image.segmentation.localization.classification
-    if classification.disputed:
-        said = ", ".join(f"{opinion.bundle} {opinion.state}" for opinion in classification.opinions)
-        yield f"The classifiers disagree ({said})."
-    if image.source.body_part is None:
-        yield "The header names no body part; it may be out of scope."
-    if not is_referable(image.source.header):
-        yield "A UID of the header is invalid, so no object refers to it."
+    for remark in remarks(classification):
+        if remark is not Remark.BURNED_IN:  # the report shows no picture
+            text = _SENTENCES.get(remark) or in_words(remark, classification)
+            yield f"{text[0].upper()}{text[1:]}."

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from monai_app.sample_objects import Sample
+from monai_app.conformance.sample_objects import Sample
 
 Path = tuple[str, ...]  # keywords from the root; the nested items of a report's content tree count as one level
 ROOT: Path = ()

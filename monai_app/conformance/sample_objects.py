@@ -16,15 +16,14 @@ from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation
 
-from operators.encoding.image_objects import encode_image
-from operators.encoding.study_objects import report_study
+from operators.encoding.object_kinds import OPTIONAL_KINDS
+from operators.pipeline import object_stages, run
 from operators.reading.normalised_header import IF_PRESENT, TYPE_2, normalise
-from operators.reading.scope import body_part, imager_pixel_spacing_mm, laterality
+from operators.reading.study_index import source_image
 from operators.records.codes import BODY_PARTS
 from operators.records.geometry import PixelBox, PixelGeometry, whole_image
 from operators.records.images import (
     Classification,
-    EncodedImage,
     FeatureStage,
     FeatureView,
     Localization,
@@ -35,10 +34,11 @@ from operators.records.images import (
 from operators.records.operating_points import OperatingPoints
 from operators.records.provenance import Model, Provenance
 from operators.records.reasons import DeclinedReason
-from operators.records.rules import ObjectRule
+from operators.records.rules import MapRule, ObjectRule
+from operators.records.run_description import RunDescription
 from operators.records.sources import ExcludedImage, SourceFile, SourceImage
-from operators.records.study import Study
-from operators.reporting.page import Page
+from operators.records.states import State
+from operators.records.study import ReportedStudy, Study
 
 # What the two full headers say where the VR alone does not tell a valid value.
 _TWO_VALUES: Mapping[str, tuple[object, object]] = {
@@ -105,12 +105,12 @@ def build_samples() -> Iterator[Sample]:
     other.AnatomicRegionSequence = [_region("HAND")]
     for keyword, words in (("ModalityLUTSequence", {"ModalityLUTType": "OD"}), ("VOILUTSequence", {})):
         setattr(with_luts, keyword, [_lut(**words)])
-    yield from _study(0, _image(full, "abnormal", 2), _declined(_header(0, salt=7)))
-    yield from _study(0, _image(full, "normal", 0))
-    yield from _study(1, _image(other, "doubt", 1), _image(_header(1, salt=8), "normal", 0))
-    yield from _study(0, _image(poor, "abnormal", 1))
-    yield from _study(1, _image(poor, "normal", 0))
-    yield from _study(1, _image(with_luts, "abnormal", 1))
+    yield from _study(0, _image(full, State.ABNORMAL, 2), _declined(_header(0, salt=7)))
+    yield from _study(0, _image(full, State.NORMAL, 0))
+    yield from _study(1, _image(other, State.DOUBT, 1), _image(_header(1, salt=8), State.NORMAL, 0))
+    yield from _study(0, _image(poor, State.ABNORMAL, 1))
+    yield from _study(1, _image(poor, State.NORMAL, 0))
+    yield from _study(1, _image(with_luts, State.ABNORMAL, 1))
 
 
 def _header(which: int, keywords: tuple[str, ...] = (*TYPE_2, *IF_PRESENT), salt: int = 0) -> Dataset:
@@ -154,25 +154,16 @@ def _provenance(which: int) -> Provenance:
 
 
 def _source(header: Dataset) -> SourceImage:
-    return SourceImage(
-        SourceFile(Path("a.dcm"), "a.dcm"),
-        header,
-        str(header.SOPInstanceUID),
-        body_part(header),
-        str(header.get("ViewPosition") or "") or None,
-        laterality(header),
-        imager_pixel_spacing_mm(header),
-        has_pixel_data=True,
-    )
+    return source_image(SourceFile(Path("a.dcm"), "a.dcm"), header, has_pixel_data=True)
 
 
-def _image(header: Dataset, state: str, findings: int) -> Segmentation:
+def _image(header: Dataset, state: State, findings: int) -> Segmentation:
     """Return what the last model would give: a picture, a heat map and so many outlined boxes."""
     rows, columns = int(header.Rows), int(header.Columns)
     pixels = np.linspace(0, 1, rows * columns, dtype=np.float32).reshape(rows, columns)
     geometry = PixelGeometry(rows, columns, whole_image(rows, columns), rows, columns)
     stage = FeatureStage(np.ones((1, 2, 2), np.float32), None, 32.0)
-    probability = {"normal": 0.05, "doubt": 0.5}.get(state, 0.75 + findings / 10)
+    probability = {State.NORMAL: 0.05, State.DOUBT: 0.5}.get(state, 0.75 + findings / 10)
     classification = Classification(
         Radiograph(_source(header), pixels),
         probability,
@@ -189,29 +180,25 @@ def _image(header: Dataset, state: str, findings: int) -> Segmentation:
         middle = (box.top + box.height / 2, box.left + box.width / 2)
         masks.append(np.hypot((row - middle[0]) / box.height, (column - middle[1]) / box.width) < 0.45)
     scores = tuple(0.9 - index / 10 for index in range(findings))
-    method = ("CAM", "Grad-CAM", "LayerCAM")[(rows + findings) % 3]  # each is a concept of its own
-    localization = Localization(classification, pixels.copy(), boxes, scores, f"{method} of {rows} rows")
+    rule = MapRule(("cam", "grad_cam", "layer_cam")[(rows + findings) % 3])  # each is a concept of its own
+    localization = Localization(classification, pixels.copy(), boxes, scores, rule)
     return Segmentation(localization, tuple(masks), scores)
 
 
 def _declined(header: Dataset) -> ExcludedImage:
-    return ExcludedImage(_source(header), "declined", str(DeclinedReason.TOO_SMALL), "")
+    return ExcludedImage(_source(header), State.DECLINED, DeclinedReason.TOO_SMALL, "")
 
 
 def _study(which: int, *images: Segmentation | ExcludedImage) -> Iterator[Sample]:
-    """Yield the objects of a study's images and those of the study."""
-    rule, provenance = ObjectRule(True, True, True, True, True), _provenance(which)
-    encoded: list[EncodedImage | ExcludedImage] = []
-    for number, image in enumerate(images, start=1):
-        if isinstance(image, ExcludedImage):
-            encoded.append(image)
-            continue
-        made = encode_image(image, number, rule, provenance)
-        encoded.append(made)
-        for kind, ds in made.objects.items():
-            yield Sample(kind, ds, image.source.header)
+    """Yield the objects of a study's images and those of the study, as the chain builds them."""
+    points = OperatingPoints(0.2, 0.8)
+    description = RunDescription(_provenance(which), points, points, ())
     first = images[0].source
     header = first.header if isinstance(first, SourceImage) else Dataset()
-    study, points = Study(str(header.StudyInstanceUID), tuple(encoded)), OperatingPoints(0.2, 0.8)
-    for kind, ds in report_study(study, Page(provenance, points, points, ()), pdf=True).objects.items():
+    rule = ObjectRule(frozenset(OPTIONAL_KINDS), viewer_geometry=True)
+    reported: ReportedStudy = run(Study(str(header.StudyInstanceUID), images), object_stages(rule, description))
+    for image in reported.study.included:
+        for kind, ds in image.objects.items():
+            yield Sample(kind, ds, image.source.header)
+    for kind, ds in reported.objects.items():
         yield Sample(kind, ds, header)

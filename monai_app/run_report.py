@@ -1,4 +1,4 @@
-"""The run's outcome: studies are collected as they finish, ``report.html`` and ``result.json`` end the run."""
+"""What a run leaves beside the objects: ``report.html`` and ``result.json``, which is written last."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from tqdm import tqdm
 
 from monai_app import __version__
 from operators.records.provenance import APPLICATION
+from operators.records.run_description import RunDescription
+from operators.records.states import State
 from operators.records.study import ReportedStudy
 from operators.reporting.output_folder import (
     REPORT,
@@ -25,32 +27,29 @@ from operators.reporting.output_folder import (
     remove_objects,
     study_folder,
     write_atomically,
-    write_study,
 )
-from operators.reporting.page import Page, render_foot, render_head, render_study
+from operators.reporting.page import render_foot, render_head, render_study
 from operators.reporting.summaries import ImageSummary, StudySummary
 
 logger = logging.getLogger("osteomap")
 
-STATES = ("normal", "doubt", "abnormal", "declined", "failed")
 
-
-class RunResult:
-    """Collect what the graph hands over; holds numbers and names only, so that memory stays flat.
+class RunReport:
+    """The report of a run; it holds numbers and names only, so that memory stays flat.
 
     Parameters
     ----------
     output
         The output folder.
-    page
+    description
         What the report says of the run.
     pictures
         How many images the report shows with pictures.
     """
 
-    def __init__(self, output: Path, page: Page, pictures: int) -> None:
+    def __init__(self, output: Path, description: RunDescription, pictures: int) -> None:
         self.output = output
-        self.page = page
+        self.description = description
         self.ignored_files = 0
         self.studies: list[StudySummary] = []
         self._pictures_left = pictures
@@ -67,10 +66,9 @@ class RunResult:
         if sys.stderr.isatty():
             self._progress = tqdm(total=studies, unit="study")
 
-    def collect(self, reported: ReportedStudy) -> None:
-        """Write the objects of one study and its section of the report."""
-        summary = write_study(reported, self.output)
-        self._parts.write(render_study(reported, summary, self.page, self._pictures_left).encode())
+    def add(self, reported: ReportedStudy, summary: StudySummary) -> None:
+        """Add the section of a study whose objects are written."""
+        self._parts.write(render_study(reported, summary, self.description, self._pictures_left).encode())
         self._pictures_left -= min(self._pictures_left, len(reported.study.included))
         self.studies.append(summary)
         if self._progress is not None:
@@ -97,7 +95,7 @@ class RunResult:
         named = sum(study.study_instance_uid is not None for study in self.studies)
         return (
             {"studies": named, "images": len(images)}
-            | {state: states[state] for state in STATES}
+            | {str(state): states[state] for state in State}
             | {"ignored_files": self.ignored_files}
         )
 
@@ -115,10 +113,10 @@ class RunResult:
         counts = self.counts
 
         def write_report(file: Any) -> None:
-            file.write(render_head(self.page, counts, self.studies).encode())
+            file.write(render_head(self.description, counts, self.studies).encode())
             self._parts.seek(0)
             shutil.copyfileobj(self._parts, file)
-            file.write(render_foot(self.page).encode())
+            file.write(render_foot(self.description).encode())
 
         write_atomically(self.output / REPORT, write_report)
         self._parts.close()
@@ -127,7 +125,7 @@ class RunResult:
 
     def as_json(self, exit_code: int, seconds: Mapping[str, float]) -> dict[str, Any]:
         """Return what ``result.json`` holds; ``result.schema.json`` is the authority."""
-        provenance = self.page.provenance
+        provenance = self.description.provenance
         return {
             "schema_version": 1,
             "application": {"name": APPLICATION, "version": __version__, "research_use_only": True},

@@ -7,7 +7,6 @@ and codes, which transfer syntaxes are decoded, which reasons and settings there
 from __future__ import annotations
 
 import logging
-import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -24,38 +23,19 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, AllTransferSyntaxes
 
 from monai_app import __version__
-from monai_app.attribute_tables import Row, attribute_rows, coded_values, content_tree
-from monai_app.sample_objects import Sample, build_samples
+from monai_app.conformance.attribute_tables import Row, attribute_rows, coded_values, content_tree
+from monai_app.conformance.sample_objects import Sample, build_samples
 from monai_app.settings import ROOT, Settings
+from operators.encoding.object_kinds import KIND_OF_NAME
 from operators.reading import codecs
 from operators.reading.normalised_header import IF_PRESENT, TYPE_2
 from operators.reading.scope import PROJECTION_MODALITIES, check_scope
-from operators.records.codes import BODY_PARTS, PRIVATE_SCHEME
-from operators.records.codes import REASONS as REASON_CODES
+from operators.records.codes import BODY_PARTS, PRIVATE_SCHEME, REASON_CODES
 from operators.records.errors import ImageError
-from operators.records.reasons import DeclinedReason, FailedReason
+from operators.records.reasons import REASONS, DeclinedReason, FailedReason
 from operators.records.rules import Scope
-from operators.reporting.output_folder import OBJECT_NAMES
 
 TEMPLATE = Path(__file__).with_name("conformance.md.j2")
-REASONS: Mapping[DeclinedReason | FailedReason, str] = {
-    DeclinedReason.NOT_A_RADIOGRAPH: "neither a CR nor a DX image, or a Secondary Capture that is not to be read",
-    DeclinedReason.FOR_PROCESSING: "raw data that are not for presentation",
-    DeclinedReason.BODY_PART_OUT_OF_SCOPE: "the body part is not in `radiographs: body_parts`",
-    DeclinedReason.MULTI_FRAME: "more than one frame",
-    DeclinedReason.COLOUR: "not MONOCHROME1 or MONOCHROME2",
-    DeclinedReason.NO_PIXEL_DATA: "an object without pixels",
-    DeclinedReason.TOO_LARGE: "more pixels than `radiographs: largest_megapixels`",
-    DeclinedReason.TOO_SMALL: "a side below `radiographs: smallest_side`",
-    DeclinedReason.IMAGE_QUALITY: "a blank image",
-    DeclinedReason.DUPLICATE_INSTANCE: "its SOP Instance UID was already met in this run",
-    FailedReason.UNREADABLE_FILE: "a DICOM file whose header cannot be parsed",
-    FailedReason.HEADER_INVALID: "an attribute that reading or referring needs is absent or impossible",
-    FailedReason.PIXEL_DATA_CORRUPT: "pixel data that cannot be decoded or contradict the header",
-    FailedReason.DECODER_TIMEOUT: "reading took longer than `radiographs: decoder_timeout_s`",
-    FailedReason.ENCODING_ERROR: "a result could not be built as a valid object",
-    FailedReason.INTERNAL_ERROR: "a mistake of the application",
-}
 EXIT_CODES: Mapping[int, str] = {
     0: "every image ended normal, doubt, abnormal or declined",
     1: "an internal error ended the run early",
@@ -125,12 +105,15 @@ def classes_written(samples: list[Sample]) -> list[WrittenClass]:
     for kind in dict.fromkeys(sample.kind for sample in samples):
         of_kind = [sample for sample in samples if sample.kind == kind]
         ds = of_kind[0].ds
-        (file,) = (name for name in OBJECT_NAMES if name.removesuffix(".dcm").removesuffix("_*") == kind)
         described = (str(ds.Modality), str(ds.SeriesNumber), str(ds.SeriesDescription))
         rows = tuple(attribute_rows(of_kind))
         name = _name_of(ds.SOPClassUID)
-        written.append(WrittenClass(kind, file.replace("*", "<n>"), name, str(ds.SOPClassUID), *described, rows))
-    return sorted(written, key=lambda of: int(of.series_number))
+        written.append(
+            WrittenClass(
+                kind, KIND_OF_NAME[kind].file_pattern.replace("*", "<n>"), name, str(ds.SOPClassUID), *described, rows
+            )
+        )
+    return sorted(written, key=lambda each: int(each.series_number))
 
 
 def _name_of(uid: UID) -> str:
@@ -142,9 +125,10 @@ def settings_rows() -> Iterator[tuple[str, str, str]]:
     """Yield (key, kind of value, value as delivered) of every setting of ``app.yaml``."""
     delivered = yaml.safe_load((ROOT / "app.yaml").read_text("utf-8"))
     for section, kind in typing.get_type_hints(Settings).items():
-        for key, hint in typing.get_type_hints(kind).items():
-            value = yaml.safe_dump(delivered[section][key], width=10**6, default_flow_style=True)
-            yield f"{section}: {key}", _words(hint), value.removesuffix("...\n").strip()
+        hints = typing.get_type_hints(kind)
+        for key, delivered_value in delivered[section].items():
+            value = yaml.safe_dump(delivered_value, width=10**6, default_flow_style=True)
+            yield f"{section}: {key}", _words(hints.get(key, bool)), value.removesuffix("...\n").strip()
 
 
 def _words(hint: Any) -> str:
@@ -172,7 +156,7 @@ def statement() -> str:
         private_scheme=PRIVATE_SCHEME,
         private_codes=REASON_CODES,
         body_parts=BODY_PARTS,
-        reasons={reason: REASONS[reason] for reason in (*DeclinedReason, *FailedReason)},
+        reasons={reason: REASONS[reason].condition for reason in (*DeclinedReason, *FailedReason)},
         declined=tuple(DeclinedReason),
         exit_codes=EXIT_CODES,
         settings=list(settings_rows()),
@@ -180,13 +164,3 @@ def statement() -> str:
         kept=sorted((*TYPE_2, *IF_PRESENT)),
         type_2=TYPE_2,
     )
-
-
-def main() -> int:
-    """Write the statement to standard output."""
-    sys.stdout.write(statement())
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

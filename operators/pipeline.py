@@ -1,0 +1,220 @@
+"""The chain: what is done with a study, in which order. Every host, with or without Holoscan, runs these stages.
+
+Read ``stages`` from top to bottom: it is the way of the data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from operators.classification.classify import classify_together, image_points, study_points
+from operators.classification.study_outcome import summarise_study
+from operators.encoding.image_objects import encode_image
+from operators.encoding.study_objects import encode_study
+from operators.localization.localize import localize
+from operators.networks.bundle import Bundle, Models
+from operators.reading.decoder import Decoder
+from operators.reading.radiographs import read_radiograph
+from operators.records.errors import AnalysisCancelledError, EncodingError
+from operators.records.images import Classification, EncodedImage, Localization, Radiograph, Segmentation
+from operators.records.provenance import Provenance
+from operators.records.rules import BoxRule, MapRule, ObjectRule, PromptRule, Rules, Scope
+from operators.records.run_description import RunDescription
+from operators.records.sources import SourceImage
+from operators.records.study import ReportedStudy, Study, StudyOutcome
+from operators.reporting.pdf_document import render_pdf
+from operators.segmentation.outline import segment
+
+logger = logging.getLogger(__name__)
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """A step of the chain: a function from a study of one kind of record to a study of the next.
+
+    Parameters
+    ----------
+    name
+        Of the stage, and of its operator in the graph.
+    receives, emits
+        What is in the study before and after, in snake case: the names of the ports in the graph.
+    run
+        The function. Its second argument says whether the caller has asked to stop.
+    """
+
+    name: str
+    receives: str
+    emits: str
+    run: Callable[[Any, Callable[[], bool]], Any]
+
+    def __call__(self, study: Any, cancelled: Callable[[], bool] = _never) -> Any:
+        """Take a study through the stage.
+
+        Raises
+        ------
+        AnalysisCancelledError
+            If ``cancelled`` says so before the study, or the next of its images, is begun.
+        """
+        return self.run(study, cancelled)
+
+
+def stages(models: Models, rules: Rules, provenance: Provenance, decoder: Decoder) -> tuple[Stage, ...]:
+    """Return the stages of the chain in order.
+
+    Parameters
+    ----------
+    models
+        Verified bundles.
+    rules
+        How each stage works.
+    provenance
+        Who makes the results; a study's objects bear the time at which its analysis began.
+    decoder
+        What reads pixels.
+    """
+    return (
+        radiographs(rules.scope, decoder),
+        classification(models.classifiers, rules.maps),
+        localization(rules.boxes),
+        segmentation(models.segmenter, rules.prompts),
+        *object_stages(rules.objects, describe_run(models, rules, provenance)),
+    )
+
+
+def analyse(
+    study: Study[SourceImage],
+    models: Models,
+    rules: Rules,
+    provenance: Provenance,
+    decoder: Decoder,
+) -> ReportedStudy:
+    """Take one study through the whole chain."""
+    reported: ReportedStudy = run(study, stages(models, rules, provenance, decoder))
+    return reported
+
+
+def run(study: Study[Any], chain: Sequence[Stage], cancelled: Callable[[], bool] = _never) -> Any:
+    """Take a study through stages, one after the other; ``cancelled`` is asked before each image."""
+    for stage in chain:
+        study = stage(study, cancelled)
+    return study
+
+
+def radiographs(scope: Scope, decoder: Decoder) -> Stage:
+    """Return the stage that checks the scope of every image and decodes those that are in it."""
+
+    def read(source: SourceImage) -> Radiograph:
+        return read_radiograph(source, scope, decoder)
+
+    return Stage("radiographs", "studies", "radiographs", _each(read))
+
+
+def classification(classifiers: Sequence[Bundle], rule: MapRule, *, everything: bool = False) -> Stage:
+    """Return the stage that gives every radiograph a probability, and what its map is made of.
+
+    With ``everything``, what a map needs beyond the plain view is computed for normal images too.
+    """
+
+    def classify(radiograph: Radiograph) -> Classification:
+        return classify_together(radiograph, classifiers, rule, everything=everything)
+
+    return Stage("classification", "radiographs", "classifications", _each(classify))
+
+
+def localization(rule: BoxRule) -> Stage:
+    """Return the stage that makes the heat map of every image and finds its boxes."""
+
+    def find(classified: Classification) -> Localization:
+        return localize(classified, rule)
+
+    return Stage("localization", "classifications", "localizations", _each(find))
+
+
+def segmentation(segmenter: Bundle, rule: PromptRule) -> Stage:
+    """Return the stage that outlines every box; an image without a box costs nothing."""
+
+    def outline(localized: Localization) -> Segmentation:
+        return segment(localized, segmenter, rule)
+
+    return Stage("segmentation", "localizations", "segmentations", _each(outline))
+
+
+def object_stages(rule: ObjectRule, description: RunDescription) -> tuple[Stage, Stage]:
+    """Return the stages that build the DICOM objects: those of every image, then those of the study."""
+    return (
+        Stage("dicom_objects", "segmentations", "encoded_images", partial(_encode_images, rule, description)),
+        Stage("dicom_report", "encoded_images", "reported_studies", partial(_report, rule, description)),
+    )
+
+
+def describe_run(models: Models, rules: Rules, provenance: Provenance) -> RunDescription:
+    """Return what every report says of an analysis with these models and rules."""
+    limits = dict.fromkeys(limit for bundle in (*models.classifiers, models.segmenter) for limit in bundle.limits)
+    points = study_points(*models.classifiers), image_points(*models.classifiers)
+    return RunDescription(provenance, *points, tuple(limits), rules.patient_data)
+
+
+def _each(step: Callable[[Any], Any]) -> Callable[[Study[Any], Callable[[], bool]], Study[Any]]:
+    """Return a function that takes every image of a study through a step."""
+
+    def map_study(study: Study[Any], cancelled: Callable[[], bool]) -> Study[Any]:
+        return study.map(_unless(cancelled, step))
+
+    return map_study
+
+
+def _unless(cancelled: Callable[[], bool], step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def checked(image: Any) -> Any:
+        if cancelled():
+            raise AnalysisCancelledError
+        return step(image)
+
+    return checked
+
+
+def _encode_images(
+    rule: ObjectRule, description: RunDescription, study: Study[Segmentation], cancelled: Callable[[], bool]
+) -> Study[EncodedImage]:
+    """Build the DICOM objects of every image."""
+    provenance = _at(description, study).provenance
+
+    def encode(image: Segmentation) -> EncodedImage:
+        return encode_image(image, study.number(image), rule, provenance)
+
+    return study.map(_unless(cancelled, encode))
+
+
+def _report(
+    rule: ObjectRule, description: RunDescription, study: Study[EncodedImage], _cancelled: Callable[[], bool]
+) -> ReportedStudy:
+    """Summarise a study and build its report; if the report cannot be built, all its images have failed."""
+    description = _at(description, study)
+    try:
+        return encode_study(study, _outcome(study, description), rule, description, render_pdf)
+    except EncodingError as error:
+        logger.error("study %s: failed, %s: %s", study.study_instance_uid, error.reason, error.detail)  # noqa: TRY400
+        failed = study.fail(error)
+        return ReportedStudy(failed, _outcome(failed, description), {})
+
+
+def _outcome(study: Study[EncodedImage], description: RunDescription) -> StudyOutcome:
+    classifications = [image.segmentation.localization.classification for image in study.included]
+    return summarise_study(classifications, [image.state for image in study.excluded], description.points)
+
+
+def _at(description: RunDescription, study: Study[Any]) -> RunDescription:
+    """Return the description with the time at which the analysis of a study began."""
+    if study.analysed_at is None:
+        return description
+    return dataclasses.replace(
+        description, provenance=dataclasses.replace(description.provenance, now=study.analysed_at)
+    )

@@ -1,0 +1,226 @@
+"""Files -> studies: every header is read once, and one study at a time is in memory."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from pydicom.dataset import Dataset
+
+from operators.reading.decoder import Decoder
+from operators.reading.dicom_file import NotDicomError
+from operators.reading.scope import body_part, imager_pixel_spacing_mm, laterality
+from operators.records.errors import ImageError, InvalidDicomError, UnsupportedImageError
+from operators.records.reasons import DeclinedReason, FailedReason, Reason
+from operators.records.sources import ExcludedImage, HeaderReply, SourceFile, SourceImage
+from operators.records.states import State
+from operators.records.study import Study
+
+logger = logging.getLogger(__name__)
+
+# What reads a header, as ``decoder.Decoder.header`` does; None for a file that is not DICOM.
+HeaderReader: TypeAlias = Callable[[SourceFile], HeaderReply | None]
+Clock: TypeAlias = Callable[[], datetime]
+
+_SCHEMA = """
+CREATE TABLE study (number INTEGER PRIMARY KEY, uid TEXT UNIQUE);
+CREATE TABLE file (
+    study INTEGER, series_number INTEGER, instance_number INTEGER, name BLOB, path BLOB, in_memory INTEGER,
+    header TEXT, has_pixel_data INTEGER, state TEXT, reason TEXT, detail TEXT
+);
+CREATE INDEX by_study ON file (study, series_number, instance_number, name);
+CREATE TABLE instance (uid TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+_NO_STUDY = ""  # the files that name no study are collected under it
+
+
+class StudyIndex:
+    """The headers of a run by study, in a private temporary database: on disk where there are many, gone when closed.
+
+    Use it as a context manager. It may be filled in one thread and read in another, not in both at once.
+    """
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect("", check_same_thread=False)  # SQLite removes a database without a name
+        self._database.executescript(_SCHEMA)
+        self._lock = threading.Lock()
+        self._in_memory: list[bytes] = []
+        self.ignored_files = 0
+        self.files = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._database.close()
+
+    def add(self, file: SourceFile, read_header: HeaderReader) -> None:
+        """Read the header of a file and keep it.
+
+        A file that cannot be read, or does not say who it is, is kept with its problem; the second file of a SOP
+        Instance UID is a duplicate. A file that is not DICOM is only counted.
+        """
+        reply: HeaderReply | None = None
+        problem: ImageError | None = None
+        try:
+            reply = read_header(file)
+            if reply is None:
+                self.ignored_files += 1
+                return
+            problem = reply.problem
+        except ImageError as error:
+            problem = error
+        self.files += 1
+        header = Dataset() if reply is None else reply.header
+        if reply is not None and reply.changes:  # by tag, never by value
+            logger.warning(
+                "file %d (see result.json): changed in the header: %s", self._number, ", ".join(reply.changes)
+            )
+        if problem is None and not self._is_first_of(header):
+            problem = UnsupportedImageError(
+                DeclinedReason.DUPLICATE_INSTANCE, "another file of this run has the same SOP Instance UID"
+            )
+        if problem is not None:
+            level = logging.INFO if problem.state == State.DECLINED else logging.WARNING
+            logger.log(level, "file %d (see result.json): %s, %s: %s", self._number, *problem.outcome)
+        self._insert(file, header, reply, problem)
+
+    @property
+    def _number(self) -> int:
+        """The number of the file that is being added, among all files."""
+        return self.files + self.ignored_files
+
+    def _is_first_of(self, header: Dataset) -> bool:
+        added = self._database.execute("INSERT OR IGNORE INTO instance VALUES (?)", (str(header.SOPInstanceUID),))
+        return added.rowcount == 1
+
+    def _insert(self, file: SourceFile, header: Dataset, reply: HeaderReply | None, problem: ImageError | None) -> None:
+        uid = str(header.get("StudyInstanceUID") or "") or _NO_STUDY
+        self._database.execute("INSERT OR IGNORE INTO study (uid) VALUES (?)", (uid,))
+        numbers = (int(header.get(keyword) or 0) for keyword in ("SeriesNumber", "InstanceNumber"))
+        if file.content is not None:
+            self._in_memory.append(file.content)
+        known = reply is not None and (problem is None or problem.reason == DeclinedReason.DUPLICATE_INSTANCE)
+        self._database.execute(
+            "INSERT INTO file SELECT number, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM study WHERE uid = ?",
+            (
+                *numbers,
+                os.fsencode(file.name),
+                os.fsencode(file.path),
+                None if file.content is None else len(self._in_memory) - 1,
+                header.to_json() if known else None,
+                reply is not None and reply.has_pixel_data,
+                *((None, None, None) if problem is None else map(str, problem.outcome)),
+                uid,
+            ),
+        )
+
+    @property
+    def study_uids(self) -> list[str | None]:
+        """The Study Instance UIDs in the order of their first files; None for the files that name no study."""
+        found = self._database.execute("SELECT uid FROM study ORDER BY number").fetchall()
+        return [uid or None for (uid,) in found]
+
+    def file_names(self, study_uid: str | None) -> list[str]:
+        """Return the names of a study's files in the order of ``result.json``."""
+        return [os.fsdecode(row[0]) for row in self._rows("name", study_uid)]
+
+    def studies(self, clock: Clock) -> Iterator[Study[SourceImage]]:
+        """Yield the studies in the order of their first file; ``clock`` says when the analysis of each begins."""
+        for uid in self.study_uids:
+            images = tuple(self._image(row) for row in self._rows("*", uid))
+            yield Study(uid, images if uid is None else _of_one_patient(uid, images), clock())
+
+    def _image(self, row: Any) -> SourceImage | ExcludedImage:
+        _, _, _, name, path, in_memory, header, has_pixel_data, state, reason, detail = row
+        content = None if in_memory is None else self._in_memory[in_memory]
+        file = SourceFile(Path(os.fsdecode(path)), os.fsdecode(name), content)
+        source: SourceFile | SourceImage = file
+        if header is not None:
+            known = Dataset.from_json(json.loads(header))
+            source = source_image(file, known, has_pixel_data=bool(has_pixel_data))
+        if isinstance(source, SourceImage) and state is None:
+            return source
+        return ExcludedImage(source, State(state), _reason(state, reason), detail)
+
+    def _rows(self, columns: str, study_uid: str | None) -> list[Any]:
+        with self._lock:
+            return self._database.execute(
+                f"SELECT {columns} FROM file WHERE study = (SELECT number FROM study WHERE uid = ?) "  # noqa: S608 - ours
+                "ORDER BY series_number, instance_number, name",
+                (study_uid or _NO_STUDY,),
+            ).fetchall()
+
+
+def index_files(files: Iterable[SourceFile], read_header: HeaderReader) -> StudyIndex:
+    """Sort files into studies by reading their headers once."""
+    index = StudyIndex()
+    try:
+        for file in files:
+            index.add(file, read_header)
+    except BaseException:
+        index.close()
+        raise
+    return index
+
+
+def header_reader(decoder: Decoder) -> HeaderReader:
+    """Return a reader of headers that answers None for a file that is not DICOM."""
+
+    def read(file: SourceFile) -> HeaderReply | None:
+        try:
+            return decoder.header(file.data)
+        except NotDicomError:
+            return None
+
+    return read
+
+
+def source_image(file: SourceFile, header: Dataset, *, has_pixel_data: bool) -> SourceImage:
+    """Return the record of an image whose normalised header is read."""
+    return SourceImage(
+        file=file,
+        header=header,
+        sop_instance_uid=str(header.SOPInstanceUID),
+        body_part=body_part(header),
+        view_position=str(header.get("ViewPosition") or "") or None,
+        laterality=laterality(header),
+        imager_pixel_spacing_mm=imager_pixel_spacing_mm(header),
+        has_pixel_data=has_pixel_data,
+    )
+
+
+def _reason(state: str, reason: str) -> Reason:
+    return DeclinedReason(reason) if state == State.DECLINED else FailedReason(reason)
+
+
+def _of_one_patient(
+    study_uid: str, images: tuple[SourceImage | ExcludedImage, ...]
+) -> tuple[SourceImage | ExcludedImage, ...]:
+    """Return the images of a study; if they name different patients, none is analysed: no report could be right.
+
+    A missing Patient ID contradicts none.
+    """
+    sources = [image.source for image in images]
+    named = {str(source.header.get("PatientID") or "") for source in sources if isinstance(source, SourceImage)}
+    if len(named - {""}) <= 1:
+        return images
+    detail = "the files of this study name different patients; correct Patient ID or Study Instance UID at the source"
+    problem = InvalidDicomError(FailedReason.HEADER_INVALID, detail)
+    logger.error("study %s: %s, %s: %s", study_uid, *problem.outcome)
+    files = (source.file if isinstance(source, SourceImage) else source for source in sources)
+    return tuple(ExcludedImage(file, *problem.outcome) for file in files)
