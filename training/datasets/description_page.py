@@ -11,8 +11,6 @@ from training.datasets.description import Count, Description, Duplicate
 from training.datasets.description_plots import draw_bars
 
 _LISTED = 50  # problems and duplicates on the page; description.json has them all
-
-
 _SPLIT_COLUMNS = (
     *("split", "images", "studies", "patients", "abnormal images"),
     *("hardware", "with mask", "with boxes", "views"),

@@ -27,20 +27,12 @@ from operators.records.codes import BODY_PARTS, normalise_body_part
 from training.datasets.manifest import read_manifest
 
 EPOCH = ("20260101", "120000")
-
-
 KINDS = {"DX": DigitalXRayImageStorageForPresentation, "CR": ComputedRadiographyImageStorage}
-
-
 CHEST = Code("816094009", "SCT", "Chest")  # out of scope, for tests and the demonstration
-
-
 VIEWS = {
     "AP": Code("399348003", "SCT", "antero-posterior"),
     "PA": Code("272479007", "SCT", "postero-anterior"),
 }  # CID 4010
-
-
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
 

@@ -16,8 +16,6 @@ from scipy import ndimage
 from scipy.special import expit
 
 Array = NDArray[np.float32]
-
-
 FINDINGS = ("none", "gap", "step", "lytic")
 
 

@@ -13,8 +13,6 @@ from scipy.special import expit
 from operators.records.operating_points import OperatingPoints
 
 Array = NDArray[np.float64]
-
-
 BINS = 15
 
 

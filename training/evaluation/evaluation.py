@@ -19,15 +19,11 @@ from training.evaluation.scored_images import Sample, Score, sample_of, studies_
 from training.evaluation.text_tables import as_markdown
 
 HALF = Decisions(0.5, 0.5, 0.5)
-
-
 SUBGROUPS: Mapping[str, Callable[[Score], str]] = {
     "body_part": lambda score: score.body_part.split(":")[0] or "not given",  # "mixed:hand+hip" is mixed
     "view": lambda score: score.view or "not given",
     "hardware": lambda score: "with hardware" if score.hardware else "without hardware",
 }
-
-
 LEVELS = {"image": tuple(SUBGROUPS), "study": ("body_part",)}
 
 

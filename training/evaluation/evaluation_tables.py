@@ -8,16 +8,12 @@ from typing import Any
 from training.evaluation.text_tables import Table, name_of, number, short, with_interval
 
 METRICS = ("auroc", "auprc", "sensitivity", "specificity", "accuracy", "precision", "f1", "kappa")
-
-
 AT_POINTS = (
     "sensitivity_at_rule_out",
     "specificity_at_rule_out",
     "sensitivity_at_rule_in",
     "specificity_at_rule_in",
 )
-
-
 THRESHOLDS = {"rule_out": "rule-out", "decision": "decision", "rule_in": "rule-in"}
 
 

@@ -15,11 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#5b6570"
-
-
 SERIES = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-
-
 STYLE: Any = {  # what matplotlib types as a dictionary of every known key
     "font.size": 11,
     "axes.spines.top": False,

@@ -27,8 +27,6 @@ from training.evaluation.resampling import (
 from training.evaluation.scored_images import Sample
 
 Metric = Callable[[NDArray[np.bool_], NDArray[np.bool_]], float]
-
-
 OF_DECISIONS: Mapping[str, Metric] = {  # of (labels, called)
     "accuracy": lambda y, called: float(sklearn_metrics.accuracy_score(y, called)),
     "sensitivity": lambda y, called: float(sklearn_metrics.recall_score(y, called)),
@@ -37,11 +35,7 @@ OF_DECISIONS: Mapping[str, Metric] = {  # of (labels, called)
     "f1": lambda y, called: float(sklearn_metrics.f1_score(y, called)),
     "kappa": lambda y, called: float(sklearn_metrics.cohen_kappa_score(y, called)),
 }
-
-
 AT_POINTS = ("sensitivity", "specificity")
-
-
 NEEDS = {  # what a metric is undefined without; the others need nothing
     "auroc": ("abnormal", "normal"),
     "auprc": ("abnormal", "normal"),  # of abnormal images alone it is 1, whatever the model
@@ -51,8 +45,6 @@ NEEDS = {  # what a metric is undefined without; the others need nothing
     "f1": ("abnormal",),
     "precision": ("called",),
 }
-
-
 LACKING = {"abnormal": "no abnormal image", "normal": "no normal image", "called": "no image is called abnormal"}
 
 

@@ -17,8 +17,6 @@ from training.evaluation.resampling import LEAST_PATIENTS, Array, patient_weight
 from training.evaluation.scored_images import Sample
 
 NO_CURVES = ("learning_rate", "seconds")  # columns of a history that are neither losses nor scores
-
-
 GRID = np.linspace(0, 1, 101)
 
 

@@ -17,8 +17,6 @@ NAMES = {
     "network_output": "the network's own output",
     "calibrated": "the calibrated probability",
 }
-
-
 NONE = "-"
 
 

@@ -9,8 +9,6 @@ from scipy.special import expit, log_expit
 from training.evaluation.resampling import Array
 
 LEAST_IMAGES = 5  # of each class, to fit anything to
-
-
 SMALLEST_SLOPE = 1e-3  # of the standardised logit; a network that knows nothing has a slope about 0
 
 

@@ -14,8 +14,6 @@ from operators.networks.loading import CHECKSUMS, WEIGHTS, read_config
 from operators.networks.weights import SCALE, read_weights, sha256
 
 LISTED = (WEIGHTS, "configs/inference.json", "configs/metadata.json")
-
-
 NOT_LISTED = ("train", "evaluate", "multi_gpu")  # they change how a bundle is made, not what it computes
 
 

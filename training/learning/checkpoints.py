@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from training.learning.processes import is_first
 
 logger = logging.getLogger(__name__)
-
-
 BEST = "best.pt"
 
 

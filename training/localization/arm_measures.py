@@ -19,8 +19,6 @@ from training.localization.masks import Overlap
 from training.localization.rows import RECALL_IOUS, BoxRow, OutlineRow
 
 Measures = Callable[[Array], dict[str, Array]]  # weights (resamples, images) -> {measure: values (resamples,)}
-
-
 ALL, ABNORMAL = "all", "abnormal"
 
 

@@ -12,8 +12,6 @@ from operators.records.geometry import PixelBox, intersection_over_union
 from training.evaluation.resampling import Array, ratio
 
 FALSE_BOXES = (0.25, 0.5, 1.0, 2.0)  # per image, where a FROC curve is read
-
-
 FROC_IOU = 0.3
 
 

@@ -15,11 +15,7 @@ from operators.records.geometry import PixelBox
 from training.evaluation.overlap import dice
 
 Mask = NDArray[np.bool_]
-
-
 FLAT = 1e-6  # a map whose values differ by less points nowhere
-
-
 SIZES = ("small", "medium", "large")
 
 

@@ -17,17 +17,11 @@ from training.localization.summary import ArmResult
 from training.localization.tables import arm_labels, measured_columns
 
 LINES = ("-", "--", ":", "-.")
-
-
 Panel = tuple[str, Mapping[str, tuple[str, str, str]]]  # heading, {measure: (name in the legend, colour, marker)}
-
-
 BOX_PANELS: tuple[Panel, ...] = (
     ("Pointing game", {"pointing_game": ("brightest point in the mask", BLUE, "o")}),
     ("Box recall, IoU at least .3", {"box_recall_0.3": ("at the operating point", BLUE, "o")}),
 )
-
-
 MASK_PANELS: tuple[Panel, ...] = (
     ("Dice, given boxes", {"dice_given": ("expert's boxes", BLUE, "o")}),
     (

@@ -32,8 +32,6 @@ from training.localization.rows import BoxRow, Measured, OutlineRow
 from training.localization.timing import Seconds
 
 Row = TypeVar("Row", BoxRow, OutlineRow)
-
-
 NO_IMAGE = "no image to measure it on"
 
 

@@ -14,8 +14,6 @@ from training.localization.rows import RECALL_IOUS
 from training.localization.summary import ArmResult
 
 Columns = Mapping[str, str]  # measure -> heading
-
-
 MAIN: Columns = {
     "pointing_game": "pointing game",
     "box_recall_0.3": "box recall, IoU .3",
@@ -25,8 +23,6 @@ MAIN: Columns = {
     "dice_own": "Dice, own boxes",
     "dice_own_gated": "Dice, own boxes, gated",
 }
-
-
 WHOLE: Columns = {
     "pointing_game": "pointing game",
     "pointing_game_box": "in the expert's box",
@@ -37,42 +33,30 @@ WHOLE: Columns = {
     "false_boxes_per_abnormal_image_gated": "false boxes per abnormal image, gated",
     "boxes_per_normal_image_gated": "boxes per normal image, gated",
 }
-
-
 FROC: Columns = {
     f"sensitivity_at_{level:g}_false_boxes_{kind}": f"{level:g}, {name}"
     for kind, name in ((ALL, "all images"), (ABNORMAL, "abnormal images"))
     for level in FALSE_BOXES
 }
-
-
 MASKS: Columns = {
     f"{measure}_{kind}": f"{name}, {of}"
     for kind, of in (("given", "given boxes"), ("own", "own boxes"), ("own_gated", "own boxes, gated"))
     for measure, name in (("dice", "Dice"), ("iou", "IoU"), ("hd95", "HD95, px"))
 }
-
-
 BOX_NOTE = (
     "At the operating point that was fitted, the gate open; gated: no box where the classifier calls the image normal. "
     "A false box meets no finding, or one that another box has found, at an IoU of at least .3."
 )
-
-
 FROC_NOTE = (
     "Share of the findings met at an IoU of at least .3, with so many false boxes per image; boxes of all images "
     "ranked by their score, gate open. A map without a scale of its own (all but CAM of one stage) gives every "
     "image's first box a score near 1, so that it hardly ranks images."
 )
-
-
 MASK_NOTE = (
     "Union of all outlines against the expert's mask. Given boxes: the expert's; own boxes: the application's. Gated: "
     "an empty mask, Dice 0, where the classifier calls the image normal. HD95 is the median over the images, in pixels "
     "of the image; where nothing was outlined it is the image's diagonal."
 )
-
-
 AGREEMENT_NOTE = (
     "Dice of the outlines in the own boxes and the thresholded map on abnormal images that have no expert's mask. It "
     "says how alike two answers of the same model are, and nothing of whether they are right."

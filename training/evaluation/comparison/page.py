@@ -18,8 +18,6 @@ from training.evaluation.page import TEMPLATES, picture
 from training.evaluation.text_tables import as_markdown, name_of
 
 PICTURED = ("accuracy", "recall")  # the papers' figure
-
-
 MARKED = "accuracy", "sensitivity", "kappa", "auroc"
 
 

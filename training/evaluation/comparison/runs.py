@@ -16,8 +16,6 @@ from training.evaluation.evaluation import About, evaluate, points_together
 from training.evaluation.scored_images import Score, read_scores
 
 NEEDED = ("model", "version", "data", "data_sha256", "split", "levels", "operating_points", "papers", "bootstrap")
-
-
 ENSEMBLE = "ensemble"
 
 
