@@ -14,20 +14,20 @@ from pathlib import Path
 
 from operators.networks.loading import WEIGHTS
 from operators.networks.weights import sha256
+from training.datasets.errors import InputError, or_exit
 from training.evaluation.comparison.differences import compare
 from training.evaluation.comparison.page import write_comparison
 from training.evaluation.comparison.runs import Run, ensemble, read_runs
-from training.learning.preflight import or_exit
 
 RANDOM = "msk_random_baseline"  # its scores mean nothing, so they are in an ensemble only if named
 
 
 def check_weights(runs: Sequence[Run], bundles: Path) -> None:
-    """Raise ValueError where a run was made with other weights than its bundle holds now."""
+    """Raise InputError where a run was made with other weights than its bundle holds now."""
     for run in runs:
         weights = bundles / run.evaluation["model"] / WEIGHTS
         if weights.is_file() and run.evaluation["sha256"] != sha256(weights):
-            raise ValueError(f"{run.name}: evaluated with other weights than {weights}; evaluate the bundle again")
+            raise InputError(f"{run.name}: evaluated with other weights than {weights}; evaluate the bundle again")
 
 
 def add_ensemble(runs: Sequence[Run], members: str) -> list[Run]:
@@ -35,7 +35,7 @@ def add_ensemble(runs: Sequence[Run], members: str) -> list[Run]:
 
     Raises
     ------
-    ValueError
+    InputError
         If a member is none of the runs.
     """
     names = [run.name for run in runs if run.evaluation["model"] != RANDOM]
@@ -51,13 +51,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--ensemble", default="all", help="members with commas between, all, or none")
     parser.add_argument("--bundles", type=Path, help="refuse a run of other weights than the bundles in this folder")
-    options = parser.parse_args(arguments)
-    runs = or_exit(read_runs, options.runs)
-    if options.bundles is not None:
-        or_exit(check_weights, runs, options.bundles)
-    runs = or_exit(add_ensemble, runs, options.ensemble)
-    sys.stdout.write(write_comparison(compare(runs), options.output))
+    sys.stdout.write(or_exit(compare_runs, parser.parse_args(arguments)))
     return 0
+
+
+def compare_runs(options: argparse.Namespace) -> str:
+    """Write the comparison of the runs and return its Markdown."""
+    runs = read_runs(options.runs)
+    if options.bundles is not None:
+        check_weights(runs, options.bundles)
+    return write_comparison(compare(add_ensemble(runs, options.ensemble)), options.output)
 
 
 if __name__ == "__main__":

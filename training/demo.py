@@ -15,6 +15,7 @@ import numpy as np
 
 from operators.records.geometry import PixelBox, intersection_over_union
 from training.datasets.dicom_wrapping import Description, wrap
+from training.datasets.errors import or_exit
 from training.datasets.phantoms import draw_phantom, mask_box
 
 SPACING_MM = 0.4
@@ -74,9 +75,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
     if options.action == "write":
-        write(options.folder)
+        or_exit(write, options.folder)
         return 0
-    problems = check(options.folder)
+    problems = or_exit(check, options.folder)
     for problem in problems:
         sys.stderr.write(f"demo: {problem}\n")
     if not problems:

@@ -13,6 +13,7 @@ from pathlib import Path
 from training.datasets.dataset import read_table
 from training.datasets.description import describe
 from training.datasets.description_page import markdown, write_description
+from training.datasets.errors import or_exit
 from training.datasets.manifest import ManifestError, check_for_training
 from training.datasets.mura import PROTOCOLS
 
@@ -24,7 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--parts", nargs="+", default=[], help="only these body parts")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="official", help="how MURA is split")
     parser.add_argument("--output", type=Path, help="folder for description.md, .json and .png")
-    options = parser.parse_args(arguments)
+    return or_exit(describe_dataset, parser.parse_args(arguments))
+
+
+def describe_dataset(options: argparse.Namespace) -> int:
+    """Print and write the description; return the exit code, 2 where the data set cannot be read."""
     try:
         table = read_table(options.data, options.parts, options.protocol)
     except ManifestError as error:

@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from training.datasets.errors import or_exit
 from training.learning.published_checkpoints import fetch
 
 
@@ -19,11 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("checkpoint", choices=["sam_vit_b", "sam_vit_l", "sam_vit_h", "mobile_sam"])
     parser.add_argument("--bundle", type=Path, default=Path("bundles/msk_sam"))
     options = parser.parse_args(arguments)
-    try:
-        file = fetch(options.bundle, options.checkpoint)
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"download: {error}\n")
-        return 1
+    file = or_exit(fetch, options.bundle, options.checkpoint)
     sys.stdout.write(
         f"{file}\nset segmentation: checkpoint: {options.checkpoint} in app.yaml; zoom: null shows it the whole image\n"
     )

@@ -10,14 +10,16 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from operators.networks.loading import WEIGHTS
 from operators.networks.weights import sha256
+from training.datasets.errors import or_exit
 from training.evaluation.evaluation import About, points_together, write_evaluation
 from training.evaluation.evaluation_tables import evaluation_tables
 from training.evaluation.score_writer import data_of, scores_of_run
 from training.evaluation.text_tables import as_markdown
-from training.learning.preflight import or_exit, split_records
+from training.learning.preflight import split_records
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,12 +33,18 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--parts", nargs="*", default=(), help="body parts; none: all")
     parser.add_argument("--output_dir", type=Path, required=True)
-    options = parser.parse_args(arguments)
+    evaluation = or_exit(evaluate_run, parser.parse_args(arguments))
+    sys.stdout.write(as_markdown(evaluation_tables(evaluation)))
+    return 0
+
+
+def evaluate_run(options: argparse.Namespace) -> dict[str, Any]:
+    """Evaluate a run of the application on a split and write the files of the evaluation."""
     metadata = [json.loads((bundle / "configs" / "metadata.json").read_text("utf-8")) for bundle in options.bundle]
     points = points_together([each["operating_points"] for each in metadata])
     records = split_records(options.dataset_dir, options.split, options.parts)
     root = options.dataset_dir if options.dataset_dir.is_dir() else options.dataset_dir.parent
-    scores = or_exit(scores_of_run, options.result, records, root, points)
+    scores = scores_of_run(options.result, records, root, points)
     about = About(
         "+".join(bundle.resolve().name for bundle in options.bundle),
         "+".join(str(each["version"]) for each in metadata),
@@ -44,9 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         *data_of(options.dataset_dir),
         options.split,
     )
-    evaluation = write_evaluation(scores, points, about, options.output_dir)
-    sys.stdout.write(as_markdown(evaluation_tables(evaluation)))
-    return 0
+    return write_evaluation(scores, points, about, options.output_dir)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from operators.networks.loading import CHECKSUMS, load_bundle, read_config
-from operators.records.errors import BundleError
+from training.datasets.errors import InputError, or_exit
 from training.learning.bundle_weights import write_checksums, write_weights
 
 
@@ -29,14 +29,14 @@ def copy_bundle(bundle_root: Path, output: Path, config: str | None) -> None:
 
     Raises
     ------
-    ValueError
+    InputError
         If the output exists or the bundle has no such configuration.
     """
     if output.exists():
-        raise ValueError(f"{output} exists; name a new folder")
+        raise InputError(f"{output} exists; name a new folder")
     overlay = bundle_root / "configs" / f"{config}.json"
     if config is not None and not overlay.is_file():
-        raise ValueError(f"{overlay} does not exist; a configuration of this bundle is wanted")
+        raise InputError(f"{overlay} does not exist; a configuration of this bundle is wanted")
     shutil.copytree(bundle_root, output, ignore=shutil.ignore_patterns("model.safetensors", CHECKSUMS))
     for name in ("inference", "train"):
         file = output / "configs" / f"{name}.json"
@@ -105,18 +105,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", help="with --output: an overlay of inference.json, such as paper")
     parser.add_argument("--torchscript", type=Path, help="write the network as TorchScript")
     parser.add_argument("--onnx", type=Path, help="write the network as ONNX")
-    options = parser.parse_args(arguments)
-    bundle = options.output or options.bundle
-    try:
-        if options.output is not None:
-            copy_bundle(options.bundle, options.output, options.config)
-        if options.checkpoints:
-            write_weights(bundle, options.checkpoints, options.storage, options.key)
-        write_checksums(bundle)
-        write_engine(bundle, options.torchscript, options.onnx)
-    except (OSError, RuntimeError, ValueError, BundleError) as error:
-        raise SystemExit(f"error: {str(error).splitlines()[0]}") from error
+    or_exit(export, parser.parse_args(arguments))
     return 0
+
+
+def export(options: argparse.Namespace) -> None:
+    """Write what the options ask for."""
+    bundle = options.output or options.bundle
+    if options.output is not None:
+        copy_bundle(options.bundle, options.output, options.config)
+    if options.checkpoints:
+        write_weights(bundle, options.checkpoints, options.storage, options.key)
+    write_checksums(bundle)
+    write_engine(bundle, options.torchscript, options.onnx)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from operators.networks.fitted import fitted_rules
 from operators.networks.loading import load_classifier
 from operators.records.images import Localization, Radiograph
 from operators.records.sources import SourceFile, SourceImage
+from training.datasets.errors import or_exit
 from training.datasets.phantoms import FINDINGS, Phantom, draw_phantom, mask_box
-from training.learning.preflight import or_exit
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -109,13 +109,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--seed", type=int, default=987)
     parser.add_argument("--output", type=Path, help="default: docs/failures.png in the bundle")
-    options = parser.parse_args(arguments)
-    tried = try_phantoms(or_exit(load_classifier, options.bundle), options.count, options.seed)
+    sys.stdout.write(or_exit(draw_failures, parser.parse_args(arguments)))
+    return 0
+
+
+def draw_failures(options: argparse.Namespace) -> str:
+    """Draw the worst errors and return one line about all phantoms."""
+    tried = try_phantoms(load_classifier(options.bundle), options.count, options.seed)
     path = options.output or options.bundle / "docs" / "failures.png"
     title = f"{options.bundle.resolve().name} on phantoms: findings given least (top), none given most (bottom)"
     draw(worst(tried), title, path)
-    sys.stdout.write(f"{path}: {summary(tried)}\n")
-    return 0
+    return f"{path}: {summary(tried)}\n"
 
 
 if __name__ == "__main__":

@@ -16,13 +16,14 @@ import numpy as np
 
 from operators.networks.loading import load_bundle
 from operators.records.rules import MAP_METHODS, BoxRule, MapRule
+from training.datasets.errors import or_exit
 from training.evaluation.score_writer import write_bundle_evaluation
 from training.fitting.boxes import fit_boxes
 from training.fitting.calibration import require_both_classes
 from training.fitting.operating_points import SENSITIVITY, SPECIFICITY, fit_points
 from training.fitting.predictions import predict
 from training.learning.bundle_weights import write_checksums
-from training.learning.preflight import or_exit, split_records
+from training.learning.preflight import split_records
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,14 +43,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sensitivity", type=float, default=SENSITIVITY, help="of the rule-out point, on val")
     parser.add_argument("--specificity", type=float, default=SPECIFICITY, help="of the rule-in point, on val")
     parser.add_argument("--output_dir", type=Path, help="write the evaluation of val here")
-    options = parser.parse_args(arguments)
+    or_exit(fit, parser.parse_args(arguments))
+    return 0
+
+
+def fit(options: argparse.Namespace) -> None:
+    """Fit on val, write the bundle's metadata and, if asked for, the evaluation of val."""
     records = split_records(options.dataset_dir, "val", options.parts)
-    or_exit(require_both_classes, np.array([record.label for record in records], float))
+    require_both_classes(np.array([record.label for record in records], float))
     write_checksums(options.bundle)
-    bundle = or_exit(load_bundle, options.bundle)
+    bundle = load_bundle(options.bundle)
     maps = MapRule(options.map, options.stages, options.flips, tuple(options.scales))
     predictions = list(predict(bundle, records, None if options.no_boxes else maps))
-    points = or_exit(fit_points, predictions, options.sensitivity, options.specificity)
+    points = fit_points(predictions, options.sensitivity, options.specificity)
     path = options.bundle / "configs" / "metadata.json"
     metadata = json.loads(path.read_text("utf-8"))
     metadata["operating_points"] = points
@@ -64,7 +70,6 @@ def main(arguments: list[str] | None = None) -> int:
     if options.output_dir is not None:
         logits = [prediction.logit for prediction in predictions]
         write_bundle_evaluation(bundle, points, records, logits, (options.dataset_dir, options.output_dir))
-    return 0
 
 
 if __name__ == "__main__":

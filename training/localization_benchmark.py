@@ -19,13 +19,14 @@ from tqdm import tqdm
 
 from operators.networks.loading import load_classifier, load_segmenter
 from training.datasets.dataset import read_dataset
+from training.datasets.errors import InputError, or_exit
+from training.datasets.fracatlas import mask_folder
 from training.datasets.manifest import ImageRecord
 from training.evaluation.metrics import as_json
 from training.evaluation.resampling import RESAMPLES
 from training.evaluation.score_writer import data_of
 from training.evaluation.scored_images import names_of
 from training.evaluation.text_tables import as_markdown
-from training.learning.preflight import or_exit
 from training.localization.arms import OUTLINES, Arm, Defaults, arms_of, choose_arms, defaults_of, possible, prompt_of
 from training.localization.images import Images, images_of
 from training.localization.measuring import measure, read_case
@@ -60,7 +61,7 @@ def timed_cases(cases: Sequence[tuple[ImageRecord, str]], count: int) -> list[Ca
 def benchmark(
     cases: Sequence[tuple[ImageRecord, str]], tools: Tools, defaults: Defaults, options: argparse.Namespace
 ) -> tuple[list[Measured], list[ArmResult]]:
-    """Return the rows of one classifier and what its arms came to; raise ValueError if nothing can be measured.
+    """Return the rows of one classifier and what its arms came to; raise InputError if nothing can be measured.
 
     Of data without any mark only outlines are measured, and of those only agreement, so normal images are not read.
     """
@@ -69,11 +70,11 @@ def benchmark(
     named = [arm for arm in choose_arms(arms_of(defaults), options.arms) if marked or arm.kind == OUTLINES]
     if not chosen or not named:
         what = "outlines of abnormal images can be measured; name other arms or another split"
-        raise ValueError(f"{options.dataset}: no image has a mask or a box, so only {what}")
+        raise InputError(f"{options.dataset}: no image has a mask or a box, so only {what}")
     timed = timed_cases(chosen, options.timed)
     arms = possible(named, tools.classifier, timed[0].radiograph)
     if not arms:
-        raise ValueError(f"bundle {tools.classifier.name} can do none of the arms; the warnings say why")
+        raise InputError(f"bundle {tools.classifier.name} can do none of the arms; the warnings say why")
     seconds = time_arms(timed, tools, arms)
     measured = run_arms(chosen, tools, arms)
     return measured, summarise(measured, arms, defaults, seconds, options.resamples)
@@ -150,18 +151,22 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, write and print the tables."""
-    options = parse(arguments)
-    mask_dir = Path("runs/masks") / options.dataset.resolve().name  # FracAtlas's polygons, drawn once
-    records = or_exit(read_dataset, options.dataset, options.split, (), "official", mask_dir)
+    sys.stdout.write(or_exit(run_benchmark, parse(arguments)))
+    return 0
+
+
+def run_benchmark(options: argparse.Namespace) -> str:
+    """Measure and write; return the Markdown."""
+    records = read_dataset(options.dataset, options.split, (), "official", mask_folder(options.dataset))
     cases = limited(list(zip(records, names_of(records), strict=True)), options.limit)
-    segmenter = or_exit(load_segmenter, options.segmenter, options.checkpoint)
+    segmenter = load_segmenter(options.segmenter, options.checkpoint)
     prompt = prompt_of(options.segmenter, options.checkpoint)
     measured: list[Measured] = []
     results: list[ArmResult] = []
-    classifiers = [or_exit(load_classifier, path) for path in options.classifiers]
+    classifiers = [load_classifier(path) for path in options.classifiers]
     for classifier in classifiers:
         tools = Tools(classifier, segmenter, options.most)
-        rows, summaries = or_exit(benchmark, cases, tools, defaults_of(classifier, prompt), options)
+        rows, summaries = benchmark(cases, tools, defaults_of(classifier, prompt), options)
         images, measured, results = images_of(rows), measured + rows, results + summaries
     name, digest = data_of(options.dataset)
     about = {
@@ -174,8 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
         "checkpoint": options.checkpoint,
         "resamples": options.resamples,
     }
-    sys.stdout.write(write(options.output, about, measured, results, images))
-    return 0
+    return write(options.output, about, measured, results, images)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from training.datasets.errors import or_exit
 from training.datasets.mura import PARTS
 from training.datasets.phantoms import FINDINGS, draw_phantom
 
@@ -112,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--patients {options.patients} is too few; give at least {2 * _VALID_EVERY}")
     if (options.folder / ARCHIVE).exists():
         parser.error(f"{options.folder / ARCHIVE} exists; remove it or name another folder")
-    images = write_mura(options.folder, plan_studies(options.patients, options.parts, options.seed))
+    images = or_exit(write_mura, options.folder, plan_studies(options.patients, options.parts, options.seed))
     sys.stdout.write(f"{images} phantoms of {options.patients} patients in {options.folder / ARCHIVE}\n")
     return 0
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from training.datasets.errors import or_exit
 from training.datasets.phantoms import FINDINGS, draw_phantom, mask_box
 
 _SPLITS = ("train",) * 8 + ("val", "test")  # taken by pairs: one without and one with a finding
@@ -49,6 +50,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
+    or_exit(write_data_set, options)
+    sys.stdout.write(f"{options.count} phantoms in {options.folder}\n")
+    return 0
+
+
+def write_data_set(options: argparse.Namespace) -> None:
+    """Write images, masks and the manifest."""
     options.folder.mkdir(parents=True, exist_ok=True)
     with (options.folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
         columns = ["file", "split", "label", "mask_file", "boxes_xyxy", "body_part", "group_id"]
@@ -56,8 +64,6 @@ def main(arguments: list[str] | None = None) -> int:
         writer.writeheader()
         for row in write_phantoms(options.folder, options.count, options.seed):
             writer.writerow(row)
-    sys.stdout.write(f"{options.count} phantoms in {options.folder}\n")
-    return 0
 
 
 if __name__ == "__main__":

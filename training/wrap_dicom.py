@@ -12,13 +12,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from operators.records.codes import BODY_PARTS
-from training.datasets.dicom_wrapping import KINDS, list_images, read_stored, wrap
+from training.datasets.dicom_wrapping import KINDS, Description, list_images, read_stored, wrap
+from training.datasets.errors import or_exit
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,11 +37,18 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.source.exists():
         parser.error(f"{options.source}: no such file or folder")
-    images = list(list_images(options.source, options.body_part, options.split))
+    images = or_exit(lambda: list(list_images(options.source, options.body_part, options.split)))
     keys = Counter(description.key for _, description in images)
     for path, description in images:
         if keys[description.key] > 1:
             parser.error(f"{path}: another image is named {description.key} too; rename one")
+    or_exit(write_images, images, options)
+    sys.stdout.write(f"{len(images)} images wrapped in {options.output}\n")
+    return 0 if images else 1
+
+
+def write_images(images: Sequence[tuple[Path, Description]], options: argparse.Namespace) -> None:
+    """Wrap every image and write it into the output folder."""
     for path, description in tqdm(images, unit="image", disable=not sys.stderr.isatty()):
         file = options.output / f"{description.key}.dcm"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -47,8 +56,6 @@ def main(arguments: list[str] | None = None) -> int:
         ratio = None if path.suffix.lower() == ".png" else stored.nbytes / path.stat().st_size
         described = replace(description, kind=options.kind, spacing_mm=options.spacing_mm, jpeg_ratio=ratio)
         wrap(stored, described).save_as(file, enforce_file_format=True)
-    sys.stdout.write(f"{len(images)} images wrapped in {options.output}\n")
-    return 0 if images else 1
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from training.batches.findings import finding_mask, pixel_box
 from training.batches.image_sampling import Draw
 from training.batches.images import read_pixels
 from training.batches.map_batches import plain
+from training.datasets.errors import InputError
 from training.datasets.manifest import ManifestError
 
 
@@ -153,7 +154,7 @@ class HardFindings(Sampler[Draw]):
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a checkpoint."""
         if state["difficulty"].shape != self.difficulty.shape:
-            raise ValueError(
+            raise InputError(
                 f"a checkpoint of {len(state['difficulty'])} findings, the data set has {len(self)}; "
                 "give the same data, or another --output_dir"
             )

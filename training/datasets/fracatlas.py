@@ -103,6 +103,11 @@ def _record(folder: Path, number: int, row: Mapping[str, str]) -> ImageRecord:
     )
 
 
+def mask_folder(dataset_dir: str | Path) -> Path:
+    """Return where the masks of a data set are drawn once, below the folder in which a command runs."""
+    return Path("runs/masks") / Path(dataset_dir).resolve().name
+
+
 def _with_splits(records: Sequence[ImageRecord]) -> list[ImageRecord]:
     """Give runs of neighbours that share a body part one group, and the groups their splits."""
     grouped: list[ImageRecord] = []

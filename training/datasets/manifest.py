@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from training.datasets.errors import InputError
+
 LABELS = {"normal": 0, "abnormal": 1, "0": 0, "1": 1}
 SPLITS = ("train", "val", "test")
 
@@ -57,7 +59,7 @@ class Table:
     problems: tuple[Problem, ...] = ()
 
 
-class ManifestError(ValueError):
+class ManifestError(InputError):
     """A data set cannot be used; the text names file, row and remedy."""
 
 

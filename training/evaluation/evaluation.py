@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from training.datasets.errors import InputError
 from training.evaluation.calibration import Decisions, calibration_summary, decisions_of, probabilities_of
 from training.evaluation.evaluation_tables import evaluation_tables
 from training.evaluation.metrics import as_json, measure
@@ -46,11 +47,11 @@ def evaluate(
 
     Raises
     ------
-    ValueError
+    InputError
         If there is no image.
     """
     if not scores:
-        raise ValueError(f"{about.data}, split {about.split}: no image to evaluate; check the manifest")
+        raise InputError(f"{about.data}, split {about.split}: no image to evaluate; check the manifest")
     of_level = {"image": list(scores), "study": studies_of(scores)}
     labels = sample_of(scores).labels
     raw = probabilities_of(np.array([score.logit for score in scores]), 1.0)

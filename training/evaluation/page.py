@@ -46,7 +46,7 @@ def render_evaluation(evaluation: Mapping[str, Any], scores: Sequence[Score], hi
 
     Raises
     ------
-    ValueError
+    InputError
         If the history cannot be read.
     """
     return TEMPLATES.get_template("evaluation.html").render(

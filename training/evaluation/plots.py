@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from training.datasets.errors import InputError
 from training.evaluation.figures import BLUE, GREY, ORANGE, SERIES, new_figure
 from training.evaluation.resampling import LEAST_PATIENTS, Array, patient_weights, ranking
 from training.evaluation.scored_images import Sample
@@ -144,7 +145,7 @@ def training_curves(history: Path) -> Figure:
 
     Raises
     ------
-    ValueError
+    InputError
         If it has no column epoch, no row, or a value that is no number.
     """
     columns = read_history(history)
@@ -170,7 +171,7 @@ def read_history(path: Path) -> dict[str, Array]:
 
     Raises
     ------
-    ValueError
+    InputError
         If it has no column epoch, no row, or a value that is no number.
     """
     with path.open(newline="", encoding="utf-8") as file:
@@ -178,12 +179,12 @@ def read_history(path: Path) -> dict[str, Array]:
         names = list(reader.fieldnames or ())
         rows = list(reader)
     if "epoch" not in names or not rows:
-        raise ValueError(f"{path}: no column epoch or no row; remove the file or train again")
+        raise InputError(f"{path}: no column epoch or no row; remove the file or train again")
     columns: dict[str, list[float]] = {name: [] for name in names}
     for number, row in enumerate(rows, start=2):
         for name in names:
             try:
                 columns[name].append(float(row[name] or "nan"))
             except ValueError as error:
-                raise ValueError(f"{path}, row {number}: {name} {row[name]!r} is no number; correct the row") from error
+                raise InputError(f"{path}, row {number}: {name} {row[name]!r} is no number; correct the row") from error
     return {name: np.array(values) for name, values in columns.items()}

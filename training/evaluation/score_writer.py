@@ -15,6 +15,7 @@ from scipy.special import logit
 from operators.networks.bundle import Bundle
 from operators.networks.weights import sha256
 from training.datasets.dicom_wrapping import key_of
+from training.datasets.errors import InputError
 from training.datasets.manifest import ImageRecord
 from training.evaluation.calibration import decisions_of, probabilities_of
 from training.evaluation.evaluation import About, write_evaluation
@@ -96,15 +97,18 @@ def scores_of_run(
 
     Raises
     ------
-    ValueError
-        If an image of the split was not analysed.
+    InputError
+        If the file is no result of a run, or an image of the split was not analysed.
     """
-    studies = json.loads(result.read_text("utf-8"))["studies"]
+    try:
+        studies = json.loads(result.read_text("utf-8"))["studies"]
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{result}: not the result.json of a run; run the application again") from error
     images = {image["file"].removesuffix(".dcm"): image for study in studies for image in study["images"]}
     keys = [key_of(record.path, root) for record in records]
     missing = [key for key in keys if images.get(key, {}).get("probability") is None]
     if missing:
-        raise ValueError(f"{result}: {len(missing)} images of the split were not analysed, first {missing[0]}")
+        raise InputError(f"{result}: {len(missing)} images of the split were not analysed, first {missing[0]}")
     bias, temperature = operating_points.get("bias", 0.0), operating_points["temperature"]
     scores = []
     for record, name, key in zip(records, names_of(records), keys, strict=True):

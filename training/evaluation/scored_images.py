@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.datasets.errors import InputError
 from training.datasets.manifest import ImageRecord
 
 SEVERAL = "several"  # what is said of a study whose images differ
@@ -135,21 +136,21 @@ def read_scores(path: Path) -> list[Score]:
 
     Raises
     ------
-    ValueError
+    InputError
         If the file, a column or a row is missing, a value is impossible, or an image stands in it twice.
     """
     if not path.is_file():
-        raise ValueError(f"{path}: no such file; evaluate the model first")
+        raise InputError(f"{path}: no such file; evaluate the model first")
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         missing = set(Score.__slots__) - set(reader.fieldnames or ())
         if missing:
-            raise ValueError(f"{path}: column {', '.join(sorted(missing))} is missing; evaluate the model again")
+            raise InputError(f"{path}: column {', '.join(sorted(missing))} is missing; evaluate the model again")
         scores = [_score(path, number, row) for number, row in enumerate(reader, start=2)]
     if not scores:
-        raise ValueError(f"{path}: it holds no image; evaluate the model again")
+        raise InputError(f"{path}: it holds no image; evaluate the model again")
     if len({score.name for score in scores}) < len(scores):
-        raise ValueError(f"{path}: an image stands in it twice; evaluate the model again")
+        raise InputError(f"{path}: an image stands in it twice; evaluate the model again")
     return scores
 
 
@@ -157,8 +158,8 @@ def _score(path: Path, number: int, row: Mapping[str, str]) -> Score:
     try:
         label, logit, probability = int(row["label"]), float(row["logit"]), float(row["probability"])
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}, row {number}: label, logit or probability is no number; evaluate again") from error
+        raise InputError(f"{path}, row {number}: label, logit or probability is no number; evaluate again") from error
     if label not in (0, 1) or not 0 <= probability <= 1 or not np.isfinite(logit):
-        raise ValueError(f"{path}, row {number}: label is not 0 or 1, or probability not 0 to 1; evaluate again")
+        raise InputError(f"{path}, row {number}: label is not 0 or 1, or probability not 0 to 1; evaluate again")
     texts = {name: row[name] for name in ("name", "group", "study", "body_part", "view", "split", "state")}
     return Score(**texts, hardware=row["hardware"] == "1", label=label, logit=logit, probability=probability)

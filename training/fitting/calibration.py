@@ -6,6 +6,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
+from training.datasets.errors import InputError
 from training.evaluation.resampling import Array
 
 LEAST_IMAGES = 5  # of each class, to fit anything to
@@ -17,7 +18,7 @@ def fit_calibration(logits: Array, labels: Array) -> tuple[float, float]:
 
     Raises
     ------
-    ValueError
+    InputError
         If there are too few images of a class, a logit is not finite, or the logits do not rise with the label.
 
     Notes
@@ -27,7 +28,7 @@ def fit_calibration(logits: Array, labels: Array) -> tuple[float, float]:
     require_both_classes(labels)
     scale = float(logits.std())
     if not np.isfinite(scale) or scale == 0:
-        raise ValueError("the logits of val are all the same or not finite; train the network before fitting")
+        raise InputError("the logits of val are all the same or not finite; train the network before fitting")
     centre, abnormal = float(logits.mean()), float(labels.sum())
     standard = (logits - centre) / scale
     targets = np.where(labels == 1, (abnormal + 1) / (abnormal + 2), 1 / (len(labels) - abnormal + 2))
@@ -40,13 +41,13 @@ def fit_calibration(logits: Array, labels: Array) -> tuple[float, float]:
 
     slope, offset = minimize(cross_entropy, np.array([1.0, 0.0]), jac=True, method="BFGS").x
     if slope < SMALLEST_SLOPE:
-        raise ValueError("the logits of val do not rise with the label; check the labels or train the network again")
+        raise InputError("the logits of val do not rise with the label; check the labels or train the network again")
     return float(scale / slope), float(offset - slope * centre / scale)
 
 
 def require_both_classes(labels: Array) -> None:
-    """Raise ValueError where a class has too few images to fit anything to."""
+    """Raise InputError where a class has too few images to fit anything to."""
     for label, name in enumerate(("normal", "abnormal")):
         count = int((labels == label).sum())
         if count < LEAST_IMAGES:
-            raise ValueError(f"val holds {count} {name} images, a fit needs {LEAST_IMAGES}; add images to split val")
+            raise InputError(f"val holds {count} {name} images, a fit needs {LEAST_IMAGES}; add images to split val")

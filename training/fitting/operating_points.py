@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.records.operating_points import OperatingPoints
+from training.datasets.errors import InputError
 from training.evaluation.calibration import probabilities_of
 from training.evaluation.resampling import Array, rates
 from training.evaluation.scored_images import sample_of, score_of, studies_of
@@ -33,11 +34,11 @@ def fit_operating_points(
 
     Raises
     ------
-    ValueError
+    InputError
         If a class is missing.
     """
     if len(np.unique(labels)) < 2:
-        raise ValueError("val holds one class only, operating points need both; add images to split val")
+        raise InputError("val holds one class only, operating points need both; add images to split val")
     thresholds = candidates(probabilities)
     reached = outcomes(probabilities, labels, thresholds)
     rule_out = float(thresholds[reached["sensitivity"] >= sensitivity].max())
@@ -84,14 +85,14 @@ def fit_points(
 
     Raises
     ------
-    ValueError
+    InputError
         If there are too few images or studies of a class, or the logits do not rise with the label.
     """
     labels = np.array([prediction.record.label for prediction in predictions], float)
     logits = np.array([prediction.logit for prediction in predictions])
     temperature, bias = fit_calibration(logits, labels)
     if (temperature := round(temperature, 4)) == 0:
-        raise ValueError("the logits of val hardly vary; train the network longer before fitting")
+        raise InputError("the logits of val hardly vary; train the network longer before fitting")
     bias = round(bias, 4)
     probabilities = probabilities_of(logits, temperature, bias)
     scores = [

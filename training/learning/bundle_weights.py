@@ -12,6 +12,8 @@ from torch import Tensor
 
 from operators.networks.loading import CHECKSUMS, WEIGHTS, read_config
 from operators.networks.weights import SCALE, read_weights, sha256
+from training.datasets.errors import InputError
+from training.learning.checkpoints import load_weights, read_network
 
 LISTED = (WEIGHTS, "configs/inference.json", "configs/metadata.json")
 NOT_LISTED = ("train", "evaluate", "multi_gpu")  # they change how a bundle is made, not what it computes
@@ -44,7 +46,7 @@ def write_weights(bundle_root: Path, checkpoints: Sequence[Path], storage: str, 
 
     Raises
     ------
-    RuntimeError
+    InputError
         If a checkpoint is of another network.
 
     Notes
@@ -53,7 +55,7 @@ def write_weights(bundle_root: Path, checkpoints: Sequence[Path], storage: str, 
     """
     weights = mean_weights([read_network(checkpoint, key) for checkpoint in checkpoints])
     network = read_config(bundle_root).get_parsed_content("network_def")
-    network.load_state_dict(weights, strict=True)
+    load_weights(network, weights, checkpoints[0])
     weights = {
         name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")
     }
@@ -65,19 +67,12 @@ def write_weights(bundle_root: Path, checkpoints: Sequence[Path], storage: str, 
     sys.stdout.write(f"{bundle_root / WEIGHTS}: {size / 1e6:.1f} MB, largest change of a weight {worst:.2g}\n")
 
 
-def read_network(checkpoint: Path, key: str) -> dict[str, Tensor]:
-    """Return the weights that a checkpoint holds under ``key``, else under ``network``, else as they are."""
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    weights: dict[str, Tensor] = saved.get(key, saved.get("network", saved))
-    return weights
-
-
 def mean_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the mean of networks' weights; counters are the first's. Raise ValueError if their tensors differ."""
+    """Return the mean of networks' weights; counters are the first's. Raise InputError if their tensors differ."""
     first = states[0]
     shapes = [{name: tensor.shape for name, tensor in state.items()} for state in states]
     if any(shape != shapes[0] for shape in shapes):
-        raise ValueError("the checkpoints are of different networks; give checkpoints of one")
+        raise InputError("the checkpoints are of different networks; give checkpoints of one")
     return {
         name: torch.stack([state[name] for state in states]).mean(dim=0) if tensor.is_floating_point() else tensor
         for name, tensor in first.items()

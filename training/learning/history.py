@@ -11,6 +11,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.handlers import MLFlowHandler
 
+from training.datasets.errors import InputError
 from training.learning import processes
 
 
@@ -68,13 +69,13 @@ def log_to_mlflow(trainer: Engine, evaluator: Engine, tracking_uri: str, output_
 
     Raises
     ------
-    SystemExit
+    InputError
         If MLflow is not installed.
     """
     try:
         importlib.import_module("mlflow")
     except ImportError as error:
-        raise SystemExit("error: --mlflow needs MLflow; install it: pip install mlflow") from error
+        raise InputError("--mlflow needs MLflow; install it: pip install mlflow") from error
     name = Path(output_dir).name
     MLFlowHandler(tracking_uri, experiment_name="osteomap", run_name=name, iteration_log=False).attach(evaluator)
     MLFlowHandler(

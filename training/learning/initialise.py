@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from operators.networks.loading import load_classifier
-from training.learning.checkpoints import read_checkpoint
+from training.datasets.errors import InputError
+from training.learning.checkpoints import read_network
 from training.learning.distillation import WithTeacher
 from training.learning.losses import WithMap
 
@@ -50,10 +51,14 @@ def load_encoder(encoder: nn.Module, source: str | Path) -> None:
     ------
     FileNotFoundError, ConnectionError
         If there is no such file, no such download.
-    ValueError
+    InputError
         If the weights lack tensors of the encoder, or are of another architecture.
     """
-    given = download_imagenet(encoder) if str(source) == "imagenet" else read_checkpoint(source)
+    given = (
+        download_imagenet(encoder)
+        if str(source) == "imagenet"
+        else read_network(source, option="--initial_weights FILE, or imagenet to download")
+    )
     own = encoder.state_dict()
     weights = {}
     for key, tensor in own.items():
@@ -68,7 +73,7 @@ def load_encoder(encoder: nn.Module, source: str | Path) -> None:
     missing = [key for key in own if key not in weights and not key.endswith("num_batches_tracked")]
     missing = [key for key in missing if not key.startswith(str(head))] if head else missing
     if missing:
-        raise ValueError(f"{source}: lacks {len(missing)} tensors of the encoder, first {missing[0]}; another network?")
+        raise InputError(f"{source}: lacks {len(missing)} tensors of the encoder, first {missing[0]}; another network?")
     encoder.load_state_dict(weights, strict=False)
 
 
@@ -77,12 +82,12 @@ def start(network: nn.Module, source: str | Path, batches: Iterable[Tensor]) -> 
 
     Raises
     ------
-    ValueError
+    InputError
         If there are no ImageNet weights of such a network.
     """
     encoder: nn.Module = getattr(network, "encoder", network)
     if not hasattr(encoder, "pretrained_cfg"):
-        raise ValueError(f"{type(encoder).__name__} has no ImageNet weights; leave --initial_weights out")
+        raise InputError(f"{type(encoder).__name__} has no ImageNet weights; leave --initial_weights out")
     load_encoder(encoder, source)
     folded = [layer for layer in encoder.modules() if isinstance(layer, nn.BatchNorm2d) and _is_identity(layer)]
     if folded:

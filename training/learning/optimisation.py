@@ -9,6 +9,8 @@ import torch
 from monai.inferers.inferer import Inferer
 from torch import Tensor, nn
 
+from training.datasets.errors import InputError
+
 
 class AutocastInferer(Inferer):
     """Run the network in bfloat16 where that is faster: on GPUs, and on processors with AMX.
@@ -46,12 +48,12 @@ def frozen(network: nn.Module, names: Iterable[str]) -> nn.Module:
 
     Raises
     ------
-    SystemExit
+    InputError
         If it has no such part.
     """
     for name in names:
         try:
             network.get_submodule(name).requires_grad_(False)
         except AttributeError as error:
-            raise SystemExit(f"error: --frozen {name}: {type(network).__name__} has no such part") from error
+            raise InputError(f"--frozen {name}: {type(network).__name__} has no such part") from error
     return network

@@ -1,35 +1,20 @@
-"""What can be wrong with a training, found out before it starts; every problem is one line that says what to do."""
+"""What can be wrong with a training, found out before it starts, and the start; each error says what to do."""
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
 
-from operators.records.errors import BundleError
 from training.datasets.dataset import read_dataset
+from training.datasets.errors import InputError
+from training.datasets.fracatlas import mask_folder
 from training.datasets.manifest import ImageRecord, check_for_training
-
-logger = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
-PROBLEMS = (BundleError, OSError, RuntimeError, ValueError)
-
-
-def or_exit(function: Callable[..., Result], *arguments: Any) -> Result:
-    """Call a function and end the program with one line if its input is at fault.
-
-    MONAI wraps what a configuration raises into a page of traceback; SystemExit passes through it.
-    """
-    try:
-        return function(*arguments)
-    except PROBLEMS as error:
-        raise SystemExit(f"error: {str(error).splitlines()[0]}") from error
+from training.learning.checkpoints import BEST
 
 
 def training_records(
@@ -42,40 +27,35 @@ def training_records(
 
     Raises
     ------
-    SystemExit
+    ManifestError
         If the data cannot be trained on.
     """
-
-    def read() -> list[ImageRecord]:
-        records = read_dataset(dataset_dir, None, tuple(parts), protocol, _mask_dir(dataset_dir))
-        check_for_training(records, dataset_dir)
-        phantoms = read_dataset(phantom_dir, "train") if phantom_dir else []
-        return records + phantoms
-
-    return or_exit(read)
+    records = read_dataset(dataset_dir, None, tuple(parts), protocol, mask_folder(dataset_dir))
+    check_for_training(records, dataset_dir)
+    phantoms = read_dataset(phantom_dir, "train") if phantom_dir else []
+    return records + phantoms
 
 
 def split_records(
     dataset_dir: str | Path, split: str, parts: Sequence[str] = (), protocol: str = "official"
 ) -> list[ImageRecord]:
-    """Return the records of one split; raise SystemExit if there are none or the data cannot be read."""
-    return or_exit(read_dataset, dataset_dir, split, tuple(parts), protocol)
-
-
-def _mask_dir(dataset_dir: str | Path) -> Path:
-    return Path("runs/masks") / Path(dataset_dir).resolve().name  # FracAtlas's polygons, drawn once
+    """Return the records of one split; raise ManifestError if there are none or the data cannot be read."""
+    return read_dataset(dataset_dir, split, tuple(parts), protocol)
 
 
 def device(wanted: str | torch.device) -> torch.device:
-    """Return the device of a training; raise SystemExit if it is a GPU that this machine does not have."""
-    chosen = torch.device(wanted)
+    """Return the device of a training; raise InputError if this machine does not have it."""
+    try:
+        chosen = torch.device(wanted)
+    except RuntimeError as error:
+        raise InputError(f"--device {wanted}: no such device; pass --device cpu or leave it out") from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise SystemExit(f"error: --device {wanted}: no usable GPU here; pass --device cpu or leave it out")
+        raise InputError(f"--device {wanted}: no usable GPU here; pass --device cpu or leave it out")
     return chosen
 
 
 def start(trainer: Any, dry_run: bool) -> None:
-    """Train, or with ``dry_run`` draw one batch, compute its loss and stop: everything was built and checked."""
+    """Train; with ``dry_run`` compute the loss of one batch and stop, after everything was built and checked."""
     if not dry_run:
         trainer.run()
         return
@@ -89,5 +69,5 @@ def start(trainer: Any, dry_run: bool) -> None:
 def save_untrained(network: nn.Module, output_dir: str | Path) -> None:
     """Write the checkpoint of a network that has nothing to train."""
     Path(output_dir).mkdir(parents=True, exist_ok=True)
-    torch.save({"network": network.state_dict()}, Path(output_dir) / "best.pt")
-    sys.stdout.write(f"{output_dir}/best.pt: nothing to train\n")
+    torch.save({"network": network.state_dict()}, Path(output_dir) / BEST)
+    sys.stdout.write(f"{output_dir}/{BEST}: nothing to train\n")

@@ -7,22 +7,24 @@ import os
 import torch
 from torch import distributed, nn
 
+from training.datasets.errors import InputError
+
 
 def join() -> None:
     """Join the processes that torchrun started; without torchrun this is an error.
 
     Raises
     ------
-    SystemExit
+    InputError
         If torchrun's variables are absent, or a process has no GPU of its own on a machine with GPUs.
     """
     if "LOCAL_RANK" not in os.environ:
-        raise SystemExit("multi_gpu_train.json is run by torchrun: torchrun --nproc_per_node=N -m monai.bundle run ...")
+        raise InputError("multi_gpu_train.json is run by torchrun: torchrun --nproc_per_node=N -m monai.bundle run ...")
     if not distributed.is_initialized():
         distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     if torch.cuda.is_available():
         if int(os.environ["LOCAL_RANK"]) >= torch.cuda.device_count():
-            raise SystemExit(f"{torch.cuda.device_count()} GPUs for more processes; lower --nproc_per_node")
+            raise InputError(f"{torch.cuda.device_count()} GPUs for more processes; lower --nproc_per_node")
         torch.cuda.set_device(device())
 
 

@@ -10,6 +10,7 @@ from monai.apps.utils import download_url
 
 from operators.networks.loading import LARGE_FILES
 from operators.networks.weights import sha256
+from training.datasets.errors import InputError
 
 
 def fetch(bundle_root: Path, checkpoint: str) -> Path:
@@ -17,7 +18,7 @@ def fetch(bundle_root: Path, checkpoint: str) -> Path:
 
     Raises
     ------
-    ValueError
+    InputError
         If the listing does not name the checkpoint.
     OSError
         If the file cannot be fetched or is not what the listing says.
@@ -25,7 +26,7 @@ def fetch(bundle_root: Path, checkpoint: str) -> Path:
     listing = yaml.safe_load((bundle_root / LARGE_FILES).read_text("utf-8"))["large_files"]
     entry = next((item for item in listing if Path(item["path"]).name.startswith(checkpoint)), None)
     if entry is None:
-        raise ValueError(f"{bundle_root / LARGE_FILES} names no checkpoint {checkpoint}")
+        raise InputError(f"{bundle_root / LARGE_FILES} names no checkpoint {checkpoint}")
     file = bundle_root / str(entry["path"])
     if file.is_file() and sha256(file) == entry["hash_val"]:
         return file

@@ -14,7 +14,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from training.learning.checkpoints import read_checkpoint
+from training.learning.checkpoints import read_network
 from training.learning.initialise import unfold_batch_norm
 
 SOURCE = "mobilenetv2_100"
@@ -39,7 +39,9 @@ def transplant(encoder: nn.Module, path: str | Path, batches: list[Tensor]) -> N
     blocks add nothing at first.
     """
     known_keys = timm.create_model(SOURCE, features_only=True, pretrained=False).state_dict().keys()
-    source = {key: value for key, value in read_checkpoint(path).items() if key in known_keys}
+    source = {
+        key: value for key, value in read_network(path, option="--relative_weights FILE").items() if key in known_keys
+    }
     own = encoder.state_dict()
     with torch.no_grad():
         for name, value in own.items():

@@ -14,6 +14,7 @@ from operators.networks.loading import read_config
 from operators.records.errors import BundleError
 from operators.records.images import Radiograph
 from operators.records.rules import BoxRule, MapRule, PromptRule
+from training.datasets.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -143,11 +144,11 @@ def _outline_arms(defaults: Defaults) -> list[Arm]:
 
 
 def choose_arms(arms: Sequence[Arm], names: Sequence[str]) -> list[Arm]:
-    """Return the arms named, or all where none is named; raise ValueError for a name that is none of them."""
+    """Return the arms named, or all where none is named; raise InputError for a name that is none of them."""
     unknown = set(names) - {arm.name for arm in arms}
     if unknown:
         known = ", ".join(arm.name for arm in arms)
-        raise ValueError(f"--arms: {', '.join(sorted(unknown))} is no arm; they are {known}")
+        raise InputError(f"--arms: {', '.join(sorted(unknown))} is no arm; they are {known}")
     return [arm for arm in arms if not names or arm.name in names]
 
 

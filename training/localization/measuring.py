@@ -20,6 +20,7 @@ from operators.records.rules import BoxRule, MapRule
 from operators.segmentation.outline import segment
 from training.batches.findings import pixel_box
 from training.batches.images import read_pixels
+from training.datasets.errors import InputError
 from training.datasets.manifest import ImageRecord
 from training.evaluation.overlap import match_boxes
 from training.fitting.predictions import radiograph_of
@@ -34,13 +35,13 @@ def read_case(record: ImageRecord, name: str) -> Case:
 
     Raises
     ------
-    ValueError
+    InputError
         If the mask is not as large as the image.
     """
     radiograph = radiograph_of(record)
     expert = None if record.mask is None else read_pixels(str(record.mask)) > 0
     if expert is not None and expert.shape != radiograph.pixels.shape:
-        raise ValueError(f"{record.mask}: not as large as {record.path}; draw the mask on the image's own pixels")
+        raise InputError(f"{record.mask}: not as large as {record.path}; draw the mask on the image's own pixels")
     if expert is not None and not expert.any():
         expert = None
     boxes = tuple(pixel_box(box) for box in record.boxes)

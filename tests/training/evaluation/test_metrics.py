@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as judge
 
-from operators.records.geometry import PixelBox
+from operators.records.geometry import PixelBox, intersection_over_union
 from training.evaluation.calibration import (
     BINS,
     Decisions,
@@ -40,7 +40,6 @@ from training.evaluation.resampling import LEAST_PATIENTS, patient_weights, perc
 from training.evaluation.scored_images import Sample
 from training.fitting.calibration import fit_calibration
 from training.fitting.operating_points import candidates, fit_decision, fit_operating_points, outcomes, shortest
-from training.metrics import intersection_over_union
 
 DECISIONS = Decisions(0.3, 0.7, 0.55)
 

@@ -20,8 +20,8 @@ from training.batches.map_batches import prepare_map_batch
 from training.batches.side_marker import RandSideMarker
 from training.datasets.manifest import ManifestError, read_manifest
 from training.datasets.phantoms import FINDINGS, draw_phantom, mask_box
-from training.learning.bundle_weights import mean_weights, read_network
-from training.learning.checkpoints import BEST, PlainNumbers, load_network, resume
+from training.learning.bundle_weights import mean_weights
+from training.learning.checkpoints import BEST, PlainNumbers, load_network, read_network, resume
 from training.learning.initialise import load_encoder, unfold_batch_norm
 from training.learning.losses import MapGuidedLoss, WithMap
 from training.learning.optimisation import AutocastInferer, parameter_groups

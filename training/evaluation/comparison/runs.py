@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logit
 
+from training.datasets.errors import InputError
 from training.evaluation.calibration import decisions_of
 from training.evaluation.evaluation import About, evaluate, points_together
 from training.evaluation.scored_images import Score, read_scores
@@ -33,7 +34,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
     Raises
     ------
-    ValueError
+    InputError
         If a folder holds no complete evaluation, or its images or their labels are not those of the first.
     """
     evaluations = [read_evaluation(folder) for folder in folders]
@@ -47,22 +48,22 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
         runs.append(Run(name, evaluation, tuple(scores)))
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
-        raise ValueError(f"{folders[0]}: an evaluation is given twice; name each folder once")
+        raise InputError(f"{folders[0]}: an evaluation is given twice; name each folder once")
     return runs
 
 
 def read_evaluation(folder: Path) -> dict[str, Any]:
-    """Read a ``metrics.json``; raise ValueError if it is missing, damaged or of an older version."""
+    """Read a ``metrics.json``; raise InputError if it is missing, damaged or of an older version."""
     path = folder / "metrics.json"
     if not path.is_file():
-        raise ValueError(f"{path}: no such file; give the folder of an evaluation, made by evaluate.json")
+        raise InputError(f"{path}: no such file; give the folder of an evaluation, made by evaluate.json")
     try:
         evaluation = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path}: not JSON; evaluate the model again") from error
+        raise InputError(f"{path}: not JSON; evaluate the model again") from error
     missing = [key for key in NEEDED if key not in evaluation]
     if missing:
-        raise ValueError(f"{path}: {', '.join(missing)} is missing; evaluate the model again")
+        raise InputError(f"{path}: {', '.join(missing)} is missing; evaluate the model again")
     return dict(evaluation)
 
 
@@ -71,12 +72,12 @@ def _require_same_images(first: Sequence[Score], other: Sequence[Score], first_f
     only = [sorted(facts[0].keys() - facts[1].keys()), sorted(facts[1].keys() - facts[0].keys())]
     for names, holder, lacks in ((only[0], first_from, other_from), (only[1], other_from, first_from)):
         if names:
-            raise ValueError(
+            raise InputError(
                 f"{lacks}: {len(names)} images of {holder} are not in it, first {names[0]}; compare runs of one split"
             )
     different = sorted(name for name in facts[0] if facts[0][name] != facts[1][name])
     if different:
-        raise ValueError(
+        raise InputError(
             f"{other_from}: {len(different)} images have another label, patient or study than in {first_from}, first "
             f"{different[0]}; evaluate both on the same list"
         )
@@ -87,16 +88,16 @@ def ensemble(runs: Sequence[Run], members: Sequence[str]) -> Run:
 
     Raises
     ------
-    ValueError
+    InputError
         If a member is none of the runs, or there are fewer than two.
     """
     chosen = [run for run in runs if run.name in members or run.evaluation["model"] in members]
     unknown = set(members) - {run.name for run in chosen} - {run.evaluation["model"] for run in chosen}
     if unknown:
         names = ", ".join(run.name for run in runs)
-        raise ValueError(f"--ensemble: {', '.join(sorted(unknown))} is none of the runs; they are {names}")
+        raise InputError(f"--ensemble: {', '.join(sorted(unknown))} is none of the runs; they are {names}")
     if len(chosen) < 2:
-        raise ValueError("--ensemble: an ensemble has two members or more; name more of the runs")
+        raise InputError("--ensemble: an ensemble has two members or more; name more of the runs")
     points = points_together([run.evaluation["operating_points"] for run in chosen])
     state = decisions_of(points, "image").points.state
     means = np.mean([[score.probability for score in run.scores] for run in chosen], axis=0)
