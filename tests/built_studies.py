@@ -13,22 +13,23 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from operators.encoding.image_objects import encode_image
-from operators.encoding.study_objects import report_study
+from operators.encoding.object_kinds import OPTIONAL_KINDS
+from operators.pipeline import object_stages, run
 from operators.reading.normalised_header import check_identity
 from operators.reading.scope import check_scope
 from operators.records.codes import BODY_PARTS
 from operators.records.errors import ImageError
 from operators.records.geometry import PixelBox
-from operators.records.images import EncodedImage, Localization, Opinion, Radiograph, Segmentation
+from operators.records.images import Localization, Opinion, Radiograph, Segmentation
 from operators.records.operating_points import OperatingPoints
 from operators.records.provenance import Model, Provenance
 from operators.records.reasons import DeclinedReason
 from operators.records.rules import ObjectRule, Scope
+from operators.records.run_description import RunDescription
 from operators.records.sources import ExcludedImage, SourceImage
+from operators.records.states import State
 from operators.records.study import ReportedStudy, Study
 from operators.reporting.output_folder import write_study
-from operators.reporting.page import Page
 from tests.header_variants import VARIANTS, put
 from tests.phantoms import classification, source_image, stored_phantom
 from training.datasets.dicom_wrapping import derived_uid
@@ -40,9 +41,9 @@ PROVENANCE = Provenance(
     Model("msk_b", "2", "b" * 64),
     datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC),
 )
-EVERY_OBJECT = ObjectRule(heatmap=True, sc=True, gsps=True, labelmap=True, viewer_geometry=True)
+EVERY_OBJECT = ObjectRule(frozenset(OPTIONAL_KINDS), viewer_geometry=True)
 POINTS = OperatingPoints(0.2, 0.8)
-PAGE = Page(PROVENANCE, POINTS, POINTS, ("Made for tests.",))
+DESCRIPTION = RunDescription(PROVENANCE, POINTS, POINTS, ("Made for tests.",))
 PROBABILITIES = {"normal": 0.05, "doubt": 0.5, "abnormal": 0.93}
 
 
@@ -50,7 +51,7 @@ PROBABILITIES = {"normal": 0.05, "doubt": 0.5, "abnormal": 0.93}
 class Look:
     """What was found in an image: the state of its classification, or declined, and the number of findings."""
 
-    state: str
+    state: State
     findings: int = 0
 
 
@@ -102,29 +103,26 @@ def report(
     sources: Sequence[Dataset], pixels: Sequence[NDArray[np.float32]], looks: Sequence[Look], rule: ObjectRule
 ) -> ReportedStudy:
     """Take images of one study, found to be as the looks say, through the last stages of the application."""
-    images: list[EncodedImage | ExcludedImage] = []
-    for number, (ds, array, look) in enumerate(zip(sources, pixels, looks, strict=True), start=1):
+    images: list[Segmentation | ExcludedImage] = []
+    for ds, array, look in zip(sources, pixels, looks, strict=True):
         source = source_image(ds)
         seen = {image.source.sop_instance_uid for image in images}
-        images.append(_excluded(source, look, seen) or _encode(Radiograph(source, array), look, number, rule))
-    return report_study(Study(images[0].source.header.StudyInstanceUID, tuple(images)), PAGE, pdf=True)
+        images.append(_excluded(source, look, seen) or segment(Radiograph(source, array), look))
+    study = Study(images[0].source.header.StudyInstanceUID, tuple(images))
+    return run(study, object_stages(rule, DESCRIPTION))
 
 
 def _excluded(source: SourceImage, look: Look, seen: Collection[str]) -> ExcludedImage | None:
     if look.state == "declined":
-        return ExcludedImage(source, "declined", DeclinedReason.TOO_SMALL, "declined by the test")
+        return ExcludedImage(source, State.DECLINED, DeclinedReason.TOO_SMALL, "declined by the test")
     if source.sop_instance_uid in seen:
-        return ExcludedImage(source, "declined", DeclinedReason.DUPLICATE_INSTANCE, "")
+        return ExcludedImage(source, State.DECLINED, DeclinedReason.DUPLICATE_INSTANCE, "")
     try:
         check_identity(source.header)
         check_scope(source.header, Scope(tuple(BODY_PARTS), False, 64, 10**8))
     except ImageError as error:
-        return ExcludedImage(source, error.state, str(error.reason), error.detail)
+        return ExcludedImage(source, *error.outcome)
     return None
-
-
-def _encode(radiograph: Radiograph, look: Look, number: int, rule: ObjectRule) -> EncodedImage:
-    return encode_image(segment(radiograph, look), number, rule, PROVENANCE)
 
 
 def segment(radiograph: Radiograph, look: Look) -> Segmentation:
@@ -150,7 +148,7 @@ def outline(
         opinions=tuple(Opinion(model.name, 1.0, PROBABILITIES[state], state) for model in PROVENANCE.classifiers),
     )
     boxes = tuple(PixelBox(*mask_box(mask)) for mask in masks)
-    localization = Localization(record, heatmap.astype(np.float32), boxes, (0.9,) * len(boxes), "CAM of the test")
+    localization = Localization(record, heatmap.astype(np.float32), boxes, (0.9,) * len(boxes))
     return Segmentation(localization, masks, (0.8,) * len(boxes))
 
 

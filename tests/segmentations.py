@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,12 +12,16 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from operators.encoding.image_objects import encode_image
+from operators.encoding.object_kinds import KIND_OF_NAME, OPTIONAL_KINDS
+from operators.encoding.requests import ImageRequest, StudyRequest
+from operators.pipeline import object_stages
 from operators.records.geometry import PixelBox
 from operators.records.images import EncodedImage, Localization, Opinion, Segmentation
 from operators.records.operating_points import OperatingPoints
 from operators.records.provenance import Model, Provenance
 from operators.records.rules import ObjectRule
-from operators.reporting.page import Page
+from operators.records.run_description import RunDescription
+from operators.records.study import ReportedStudy, Study, StudyOutcome
 from tests.phantoms import classification, source_image
 
 PROVENANCE = Provenance(
@@ -28,9 +33,11 @@ PROVENANCE = Provenance(
 SEVERAL = Provenance(
     "0.1.0", (*PROVENANCE.classifiers, Model("msk_c", "3", "c" * 64)), PROVENANCE.segmenter, PROVENANCE.now
 )
-RULE = ObjectRule(heatmap=False, sc=False, gsps=False, labelmap=False, viewer_geometry=True)
+RULE = ObjectRule(frozenset(), viewer_geometry=True)
+WITH_PDF = ObjectRule(frozenset({"pdf"}), viewer_geometry=True)
+EVERY_OBJECT = ObjectRule(frozenset(OPTIONAL_KINDS), viewer_geometry=True)
 POINTS = OperatingPoints(0.2, 0.8)
-PAGE = Page(PROVENANCE, POINTS, POINTS, ("Made for tests.",))
+DESCRIPTION = RunDescription(PROVENANCE, POINTS, POINTS, ("Made for tests.",))
 
 
 def segmentation(
@@ -49,6 +56,40 @@ def segmentation(
     record = classification(state=state, source=source_image(ds, **source), opinions=opinions)
     localization = Localization(record, np.zeros((160, 128), np.float32), boxes, (0.9,) * masks)
     return Segmentation(localization, tuple(drawn), (0.8,) * masks)
+
+
+def build(
+    kind: str, segmentation: Segmentation, number: int = 1, provenance: Provenance = PROVENANCE, geometry: bool = True
+) -> Dataset | None:
+    """Build an object of a kind for an image, whatever the rule."""
+    tracking = tuple(f"2.25.{index + 1}" for index in range(len(segmentation.masks)))
+    request = ImageRequest(KIND_OF_NAME[kind], segmentation, number, tracking, provenance, geometry)
+    return request.kind.of_image(request)
+
+
+def build_pdf(document: bytes, study: Study[EncodedImage], provenance: Provenance = PROVENANCE, **words: Any) -> Any:
+    """Wrap a document as an object of a study."""
+    description = replace(DESCRIPTION, provenance=provenance, **words)
+    request = StudyRequest(
+        KIND_OF_NAME["pdf"], study, StudyOutcome("abnormal", 0.9), description, {}, lambda *_: document
+    )
+    return request.kind.of_study(request)
+
+
+def build_report(
+    study: Study[EncodedImage], outcome: StudyOutcome, others: dict[str, Dataset], provenance: Provenance = PROVENANCE
+) -> Dataset | None:
+    """Build the structured report of a study."""
+    description = replace(DESCRIPTION, provenance=provenance)
+    request = StudyRequest(KIND_OF_NAME["sr"], study, outcome, description, others, lambda *_: b"")
+    return request.kind.of_study(request)
+
+
+def report(
+    study: Study[EncodedImage], description: RunDescription = DESCRIPTION, rule: ObjectRule = RULE
+) -> ReportedStudy:
+    """Take a study through the last stage of the chain."""
+    return object_stages(rule, description)[1](study)
 
 
 def encode(segmentation: Segmentation, provenance: Provenance = PROVENANCE, rule: ObjectRule = RULE) -> EncodedImage:

@@ -16,12 +16,11 @@ from monai.bundle import ConfigWorkflow
 from monai.data import MetaTensor
 from PIL import Image
 
-from monai_app.app import scope
+from monai_app.rules import scope
 from monai_app.settings import read_settings
 from operators.classification.classify import classify
 from operators.image_files.image_file import read_image
 from operators.localization.localize import localize
-from operators.networks.fitted import fitted_rules
 from operators.networks.loading import read_config
 from operators.reading.decoder import Decoder
 from operators.records.rules import PromptRule
@@ -95,7 +94,7 @@ def test_a_folder_of_every_kind_of_image(folder, tmp_path, classifier):
         "notes.txt": ("failed", "unreadable_file"),
         "cut.png": ("failed", "pixel_data_corrupt"),
     }
-    maps, boxes = fitted_rules(classifier)
+    maps, boxes = classifier.fitted.maps, classifier.fitted.boxes
     with Decoder(timeout_s=20, memory_mib=4096) as decoder:
         for name, place in PLACES.items():
             file = SourceFile(folder / name, name)
@@ -104,7 +103,7 @@ def test_a_folder_of_every_kind_of_image(folder, tmp_path, classifier):
             assert rows[name]["state"] == expected.state
             written = nibabel.load(output / rows[name]["heatmap_file"])
             assert written.affine @ [COLUMN, ROW, 0, 1] == pytest.approx([*place, 1], abs=1e-5), name
-            heatmap = localize(expected, boxes, maps).heatmap
+            heatmap = localize(expected, boxes).heatmap
             voxels = np.asanyarray(written.dataobj)
             assert voxels.dtype == np.float32
             assert voxels.shape == (128, 160, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operators.reporting.output_folder import OBJECT_NAMES
+from operators.encoding.object_kinds import KIND_OF_NAME
 from tests.integration.judges import KINDS
 from tests.integration.judges_table import NAMES, PAGE, judges, render
 
@@ -13,7 +13,7 @@ def rows() -> list[list[str]]:
 
 
 def test_every_kind_of_object_has_a_name():
-    assert {name.split(".")[0].removesuffix("_*") for name in OBJECT_NAMES} == set(KINDS) == set(NAMES)
+    assert set(KIND_OF_NAME) == set(NAMES)
 
 
 def test_the_table_lists_every_object_and_judge():

@@ -16,12 +16,12 @@ from pydicom.sr._cid_dict import cid_concepts
 from pydicom.sr._concepts_dict import concepts
 from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
 
-from monai_app.attribute_tables import attribute_rows, coded_values, walk
-from monai_app.conformance import EXIT_CODES, REASONS, classes_read, classes_written, statement, transfer_syntaxes
-from monai_app.sample_objects import Sample, build_samples
+from monai_app.conformance.attribute_tables import attribute_rows, coded_values, walk
+from monai_app.conformance.sample_objects import Sample, build_samples
+from monai_app.conformance.statement import EXIT_CODES, classes_read, classes_written, statement, transfer_syntaxes
+from operators.encoding.object_kinds import KIND_OF_NAME
 from operators.reading.dicom_file import read_stored_values
-from operators.records.reasons import DeclinedReason, FailedReason
-from operators.reporting.output_folder import OBJECT_NAMES
+from operators.records.reasons import REASONS, DeclinedReason, FailedReason
 from tests.built_studies import STATES, BuiltStudy, build_study
 from tests.header_variants import OBJECTS, VARIANTS
 from tests.phantoms import radiograph, save, stored_phantom
@@ -54,7 +54,7 @@ def test_the_statement_in_docs_is_the_generated_one():
 
 def test_every_kind_of_object_has_its_tables(samples):
     kinds = {written.kind for written in classes_written(samples)}
-    assert {"sr", "seg"} <= kinds <= {name.removesuffix(".dcm").removesuffix("_*") for name in OBJECT_NAMES}
+    assert {"sr", "seg"} <= kinds <= set(KIND_OF_NAME)
 
 
 def objects(built: BuiltStudy):

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from monai_app import run as application
-from operators.deploy import classification_operator
+from operators import pipeline
 from operators.reporting import output_folder as outputs
 from operators.reporting.output_folder import study_folder
 from tests.monai_app.application import ROOT, Run
@@ -37,7 +37,7 @@ def test_an_internal_error_ends_the_run_and_loses_no_study(studies, tmp_path, mo
     def fail(*_):
         raise RuntimeError("SMITH")
 
-    monkeypatch.setattr("monai_app.result.write_study", fail)
+    monkeypatch.setattr("monai_app.run.write_study", fail)
     done = run(studies, tmp_path / "out")
     assert done.code == 1
     assert done.result["exit_code"] == 1
@@ -51,7 +51,7 @@ def test_a_scheduler_that_ends_at_once_loses_no_study(studies, tmp_path, monkeyp
     def sometimes(self):
         calls.append(1)
         if len(calls) == 1:
-            next(self.stages.studies)  # a study that was read and went no further
+            next(self.studies)  # a study that was read and went no further
             self.compose()
         else:
             real(self)
@@ -64,14 +64,14 @@ def test_a_scheduler_that_ends_at_once_loses_no_study(studies, tmp_path, monkeyp
 
 
 def test_an_artefact_that_disappears_is_noticed(studies, tmp_path, monkeypatch):
-    written = application.RunResult.collect
+    add = application.RunReport.add
 
-    def lose(self, reported):
-        written(self, reported)
+    def lose(self, reported, summary):
+        add(self, reported, summary)
         folder = study_folder(reported.study.study_instance_uid)
         (self.output / folder / "sr.dcm").unlink()
 
-    monkeypatch.setattr(application.RunResult, "collect", lose)
+    monkeypatch.setattr(application.RunReport, "add", lose)
     assert run(studies, tmp_path / "out").code == 1
 
 
@@ -87,11 +87,11 @@ def test_what_an_earlier_run_left_is_replaced(studies, tmp_path):
     assert first.result["studies"] == again.result["studies"]
 
 
-@pytest.mark.parametrize("moment", ["index_files", "_run_graph"])
+@pytest.mark.parametrize("moment", ["list_files", "_run_graph"])
 def test_a_killed_run_does_not_seem_to_have_ended(studies, tmp_path, monkeypatch, moment):
     output = tmp_path / "out"
     assert run(studies, output).code == 0
-    monkeypatch.setattr(application, moment, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(application, moment, lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         application.run(["osteomap", "-i", str(studies), "-o", str(output)])
     assert not [path for path in output.iterdir() if path.is_file()]
@@ -132,15 +132,15 @@ def test_the_input_is_no_output(studies, capfd):
 
 
 def test_a_stage_that_fails_on_one_image_costs_that_image(studies, tmp_path, monkeypatch):
-    real, calls = classification_operator.classify_together, []
+    real, calls = pipeline.classify_together, []
 
-    def sometimes(radiograph, bundles, rule):
+    def sometimes(radiograph, bundles, rule, **words):
         calls.append(1)
         if len(calls) == 2:
             raise ZeroDivisionError
-        return real(radiograph, bundles, rule)
+        return real(radiograph, bundles, rule, **words)
 
-    monkeypatch.setattr(classification_operator, "classify_together", sometimes)
+    monkeypatch.setattr(pipeline, "classify_together", sometimes)
     done = run(studies, tmp_path / "out")
     assert done.code == 3
     assert [image["reason"] for image in done.images.values()].count("internal_error") == 1

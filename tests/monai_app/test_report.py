@@ -18,23 +18,29 @@ from PIL import Image
 
 from operators.drawing.contours import contours
 from operators.drawing.layers import RADIOGRAPH_SIDE, draw, heat_picture, mark, svg_path
+from operators.encoding.object_kinds import KIND_OF_NAME, OBJECT_KINDS
 from operators.records.geometry import PixelBox
 from operators.records.images import EncodedImage, Localization, Opinion, Segmentation
 from operators.records.operating_points import OperatingPoints
 from operators.records.provenance import RESEARCH_USE_ONLY, Model, Provenance
-from operators.records.reasons import DeclinedReason, FailedReason
+from operators.records.reasons import REASONS, DeclinedReason, FailedReason
+from operators.records.rules import MapRule
+from operators.records.run_description import RunDescription
 from operators.records.sources import ExcludedImage
+from operators.records.states import WORST_FIRST
 from operators.records.study import ReportedStudy, Study, StudyOutcome
-from operators.reporting.output_folder import OBJECT_NAMES, write_study
-from operators.reporting.page import Page, render_foot, render_head, render_study
+from operators.reporting.output_folder import write_study
+from operators.reporting.page import render_foot, render_head, render_study
 from operators.reporting.summaries import StudySummary
-from operators.reporting.words import KINDS, REASONS, STATES, WORST_FIRST, files_by_kind, patient_data, place
+from operators.reporting.words import STATES, files_by_kind, patient_data, place
 from tests.phantoms import classification, radiograph, source_image
 
 PROVENANCE = Provenance(
     "0.1.0", (Model("msk_a", "1", "a" * 64),), Model("msk_b", "2", "b" * 64), datetime(2026, 11, 21, tzinfo=UTC)
 )
-PAGE = Page(PROVENANCE, OperatingPoints(0.2, 0.8), OperatingPoints(0.3, 0.7), ("Trained on <fractures> only.",))
+DESCRIPTION = RunDescription(
+    PROVENANCE, OperatingPoints(0.2, 0.8), OperatingPoints(0.3, 0.7), ("Trained on <fractures> only.",)
+)
 COUNTS = {"studies": 1, "images": 2, "normal": 0, "doubt": 0, "abnormal": 1, "declined": 1, "failed": 0}
 COUNTS |= {"ignored_files": 1}
 BOX = PixelBox(20, 30, 60, 80)
@@ -58,7 +64,7 @@ def segmentation(rows: int = 160, columns: int = 128, box: PixelBox = BOX, **ove
         np.linspace(0, 1, rows * columns, dtype=np.float32).reshape(rows, columns),
         (box,),
         (0.87,),
-        "CAM, mean of 4 views",
+        MapRule(flips=True, scales=(0.75, 1)),
     )
     return Segmentation(localization, (mask,), (0.66,))
 
@@ -67,7 +73,7 @@ def encoded(**overrides: Any) -> EncodedImage:
     return EncodedImage(segmentation(**overrides), {}, ("1.1",), (None,))
 
 
-def page_of(folder, *images, page: Page = PAGE, pictures: int = 10, uid: str | None = "1.2.3") -> str:
+def page_of(folder, *images, page: RunDescription = DESCRIPTION, pictures: int = 10, uid: str | None = "1.2.3") -> str:
     reported = ReportedStudy(Study(uid, images), StudyOutcome("abnormal", 0.9), {})
     summary = write_study(reported, folder)
     section = render_study(reported, summary, page, pictures)
@@ -130,7 +136,8 @@ def test_the_page_says_what_it_must(page):
         "0.66",
         "Wrist joint, left, AP",
         "body_part_out_of_scope",
-        *REASONS["body_part_out_of_scope"],
+        REASONS["body_part_out_of_scope"].explanation,
+        REASONS["body_part_out_of_scope"].remedy,
         "a" * 64,
         "b" * 64,
         "24.0 mm²",
@@ -163,12 +170,12 @@ def test_the_table_of_studies_names_the_worst_first():
             ]
         )
     ]
-    cells = re.findall(r'<td class="number">([\d.]+|&ndash;)</td>', render_head(PAGE, COUNTS, studies))
+    cells = re.findall(r'<td class="number">([\d.]+|&ndash;)</td>', render_head(DESCRIPTION, COUNTS, studies))
     assert cells[::2] == ["0.90", "0.80", "0.50", "&ndash;", "&ndash;", "0.10"]
     assert set(WORST_FIRST) == set(STATES)
 
 
-def text_of(folder, page: Page, **overrides: Any) -> str:
+def text_of(folder, page: RunDescription, **overrides: Any) -> str:
     return Reader(page_of(folder, encoded(**overrides), page=page, pictures=0)).text
 
 
@@ -178,7 +185,7 @@ SEVERAL = dataclasses.replace(PROVENANCE, classifiers=(Model("msk_a", "1", "a" *
 @pytest.mark.parametrize(("second", "sentence"), [("normal", "The classifiers disagree"), ("abnormal", "Mean of")])
 def test_several_classifiers_are_each_named(tmp_path, second, sentence):
     opinions = (Opinion("msk_a", 3.0, 0.95, "abnormal"), Opinion("msk_c", -1.0, 0.27, second))
-    text = text_of(tmp_path, dataclasses.replace(PAGE, provenance=SEVERAL), opinions=opinions)
+    text = text_of(tmp_path, dataclasses.replace(DESCRIPTION, provenance=SEVERAL), opinions=opinions)
     assert f"msk_a 0.95 (abnormal), msk_c 0.27 ({second})" in text
     assert sentence in text
     assert all(letter * 64 in text for letter in "abc")
@@ -187,7 +194,7 @@ def test_several_classifiers_are_each_named(tmp_path, second, sentence):
 
 
 def test_one_classifier_is_no_mean(tmp_path):
-    text = text_of(tmp_path, PAGE)
+    text = text_of(tmp_path, DESCRIPTION)
     assert not [words for words in ("Mean of", "disagree", "means of") if words in text]
 
 
@@ -206,7 +213,7 @@ def test_patients_are_named_only_where_that_is_asked_for(tmp_path):
     image = encoded(source=source_image(radiograph(**PATIENT)))
     silent = page_of(tmp_path, image)
     assert not [value for value in (*QUOTED, *PATIENT.values(), "Jane") if len(value) > 1 and value in silent]
-    named = page_of(tmp_path, image, page=dataclasses.replace(PAGE, patient_data=True))
+    named = page_of(tmp_path, image, page=dataclasses.replace(DESCRIPTION, patient_data=True))
     assert not [value for value in QUOTED if value not in named]
     assert "Doe Jane&lt;b&gt;" in named
 
@@ -223,9 +230,12 @@ def test_files_without_a_study_have_a_section(tmp_path):
 
 def test_every_code_has_words():
     assert set(REASONS) == {*DeclinedReason, *FailedReason}
-    assert all(meaning.endswith(".") and advice.endswith(".") for meaning, advice in REASONS.values())
-    assert set(KINDS) == {re.split("[_.]", name)[0] for name in OBJECT_NAMES}
-    assert files_by_kind(["f/sr.dcm", "f/seg_1.dcm", "f/seg_3.dcm"])[KINDS["seg"]] == ["seg_1.dcm", "seg_3.dcm"]
+    assert all(text.explanation.endswith(".") and text.remedy.endswith(".") for text in REASONS.values())
+    assert all(kind.label for kind in OBJECT_KINDS)
+    assert files_by_kind(["f/sr.dcm", "f/seg_1.dcm", "f/seg_3.dcm"])[KIND_OF_NAME["seg"].label] == [
+        "seg_1.dcm",
+        "seg_3.dcm",
+    ]
     assert place(None) == "Body part unknown"
 
 
@@ -278,7 +288,7 @@ def test_a_picture_with_patient_data_in_it_is_shown_only_where_that_is_allowed(t
     ds = radiograph(BurnedInAnnotation="YES")
     image = EncodedImage(segmentation(source=source_image(ds)), {}, ("1",), (None,))
     reported = ReportedStudy(Study("1", (image,)), StudyOutcome("abnormal", 0.9), {})
-    page = dataclasses.replace(PAGE, patient_data=patient_data)
+    page = dataclasses.replace(DESCRIPTION, patient_data=patient_data)
     section = render_study(reported, write_study(reported, tmp_path), page, 10)
     assert section.count("data:image/jpeg") == pictures
     assert "patient data are part of the picture" in section

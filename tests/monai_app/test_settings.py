@@ -48,7 +48,7 @@ def test_classifiers_are_one_name_or_a_list(configured, named, bundles):
 
 
 def test_another_file_can_be_named(configured):
-    assert configured(lambda content: content["localization"].update(most=7)).localization.most == 7
+    assert configured(lambda content: content["localization"].update(maximum_boxes=7)).localization.maximum_boxes == 7
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,12 @@ def test_another_file_can_be_named(configured):
         (lambda c: c["localization"].update(scales=1.0), "is not a list of numbers"),
         (lambda c: c["localization"].update(flips="yes"), "'yes' is not bool"),
         (lambda c: c["localization"].update(overlap=0), "overlap must be above 0"),
-        (lambda c: c["localization"].update(least_score=2), "least_score"),
+        (lambda c: c["localization"].update(minimum_score=2), "minimum_score"),
+        (lambda c: c["localization"].update(most=3), "key 'most' is now called 'maximum_boxes'"),
+        (lambda c: c["localization"].update(least_score=0.3), "key 'least_score' is now called 'minimum_score'"),
+        (lambda c: c["outputs"].update(video=True), "outputs: unknown key 'video'"),
+        (lambda c: c["outputs"].update(sc="yes"), "outputs: sc: 'yes' is not bool"),
+        (lambda c: c["outputs"].pop("viewer_geometry"), "outputs: key 'viewer_geometry' is missing"),
         (lambda c: c["segmentation"].update(prompt="circle"), "prompt must be one of"),
         (lambda c: c["segmentation"].update(votes=0), "votes must be from 1"),
         (lambda c: c["segmentation"].update(masks="all"), "masks must be one of"),
@@ -106,7 +111,7 @@ def test_what_is_left_open_was_fitted_and_what_is_said_counts(configured):
     bundle = tiny_bundle(torch.nn.Identity(), None, localization=fitted)
     assert map_rule(read_settings(), bundle) == MapRule(flips=True)
     assert box_rule(read_settings(), bundle) == BoxRule("peaks", 0.3, 0.1)
-    chosen = {"flips": False, "map": "layer_cam", "stages": 2, "scales": [0.5, 1], "threshold": 0.6, "most": 1}
+    chosen = {"flips": False, "map": "layer_cam", "stages": 2, "scales": [0.5, 1], "threshold": 0.6, "maximum_boxes": 1}
     settings = configured(lambda content: content["localization"].update(chosen))
     assert map_rule(settings, bundle) == MapRule("layer_cam", 2, False, (0.5, 1))
     assert box_rule(settings, bundle) == BoxRule("peaks", 0.6, 0.1, 1)

@@ -21,13 +21,13 @@ from pydicom.dataset import Dataset
 from scipy import ndimage
 
 from operators.encoding.image_objects import encode_image
-from operators.encoding.study_objects import report_study
 from operators.records.images import Radiograph
 from operators.records.study import Study
 from operators.reporting.output_folder import write_study
-from tests.built_studies import EVERY_OBJECT, PAGE, PROVENANCE, outline
+from tests.built_studies import DESCRIPTION, EVERY_OBJECT, PROVENANCE, outline
 from tests.integration.orthanc import running_orthanc
 from tests.phantoms import source_image
+from tests.segmentations import report
 from tests.viewer.ohif import FOLDER, installed, serving_viewer
 from training import demo
 from training.datasets.phantoms import draw_phantom
@@ -115,7 +115,7 @@ def write_phantom_study(folder: Path) -> Archived:
     radiograph = Radiograph(source_image(source), phantom.pixels.astype(np.float32))
     found = outline(radiograph, "abnormal", (mask,), heatmap / heatmap.max())
     encoded = encode_image(found, 1, EVERY_OBJECT, PROVENANCE)
-    reported = report_study(Study(str(source.StudyInstanceUID), (encoded,)), PAGE, pdf=True)
+    reported = report(Study(str(source.StudyInstanceUID), (encoded,)), DESCRIPTION, EVERY_OBJECT)
     written = write_study(reported, folder / "output").outputs
     objects = {Path(item.file).stem.split("_")[0]: dcmread(folder / "output" / item.file) for item in written}
     return Archived(str(source.StudyInstanceUID), {"source": source} | objects, mask, phantom.pixels * 255.0)

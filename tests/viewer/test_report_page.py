@@ -15,7 +15,7 @@ from operators.records.sources import ExcludedImage
 from operators.records.study import ReportedStudy, Study, StudyOutcome
 from operators.reporting.output_folder import write_study
 from operators.reporting.page import render_foot, render_head, render_study
-from tests.monai_app.test_report import COUNTS, PAGE
+from tests.monai_app.test_report import COUNTS, DESCRIPTION
 from tests.phantoms import classification, source_image
 from training.datasets.phantoms import draw_phantom, mask_box
 
@@ -39,7 +39,7 @@ def image(seed: int, finding: str, state: str) -> EncodedImage:
     boxes = (PixelBox(*mask_box(phantom.mask)), PixelBox(columns - 30, 0, columns, 40)) if found else ()
     radiograph = Radiograph(source_image(), phantom.pixels)
     record = classification(state=state, rows=rows, columns=columns, radiograph=radiograph)
-    localization = Localization(record, phantom.mask.astype(np.float32), boxes, (0.9, 0.4)[: len(boxes)], "CAM")
+    localization = Localization(record, phantom.mask.astype(np.float32), boxes, (0.9, 0.4)[: len(boxes)])
     masks = (phantom.mask, np.zeros_like(phantom.mask))[: len(boxes)]
     return EncodedImage(Segmentation(localization, masks, (0.8, 0.1)[: len(boxes)]), {}, ("1", "2"), (1, None))
 
@@ -80,9 +80,9 @@ def report(tmp_path_factory) -> Path:
         ReportedStudy(Study(None, (lost,)), StudyOutcome("failed", None), {}),
     ]
     summaries = [write_study(reported, folder) for reported in studies]
-    parts = [render_study(*both, PAGE, 10) for both in zip(studies, summaries, strict=True)]
+    parts = [render_study(*both, DESCRIPTION, 10) for both in zip(studies, summaries, strict=True)]
     path = folder / "report.html"
-    path.write_text("".join([render_head(PAGE, COUNTS, summaries), *parts, render_foot(PAGE)]), "utf-8")
+    path.write_text("".join([render_head(DESCRIPTION, COUNTS, summaries), *parts, render_foot(DESCRIPTION)]), "utf-8")
     return path
 
 

@@ -12,7 +12,6 @@ from monai.transforms import Compose, EnsureChannelFirst, RepeatChannel, Resize,
 from torch import nn
 
 from operators.classification.classify import (
-    calibration,
     classify,
     classify_together,
     feature_weights,
@@ -161,11 +160,11 @@ def test_bias_shifts_probability_and_map_alike(temperature, bias):
     assert result.probability == pytest.approx(1 / (1 + np.exp(-(0.4 / temperature + bias))))
     logits = np.array([[1.4, 0.4, -0.6]] * 2) / temperature + bias
     assert activation_map(result) == pytest.approx(1 / (1 + np.exp(-logits)), abs=1e-6)
-    assert calibration(bundle).logit(result.probability) == pytest.approx(result.logit)
+    assert bundle.fitted.calibration.logit(result.probability) == pytest.approx(result.logit)
 
 
 def test_a_bundle_without_bias_has_none():
-    assert calibration(fixed(0.0)) == Calibration(1.0, 0.0)
+    assert fixed(0.0).fitted.calibration == Calibration(1.0, 0.0)
 
 
 def test_together_is_the_mean_of_probabilities_and_points():

@@ -13,23 +13,25 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from reportlab.pdfgen.canvas import Canvas
 
-from operators.encoding.encapsulated_pdf import encode_pdf
 from operators.records.geometry import PixelBox
 from operators.records.images import EncodedImage, Localization, Segmentation
 from operators.records.operating_points import OperatingPoints
 from operators.records.provenance import RESEARCH_USE_ONLY, Model, Provenance
+from operators.records.run_description import RunDescription
 from operators.records.sources import ExcludedImage
 from operators.records.study import Study, StudyOutcome
 from operators.reporting import pdf_document as report_pdf
-from operators.reporting.page import Page
 from operators.reporting.pdf_document import UNPRINTABLE, render_pdf
 from tests.phantoms import classification, radiograph, source_image
+from tests.segmentations import build_pdf
 
 PROVENANCE = Provenance(
     "0.1.0", (Model("msk_a", "1", "a" * 64),), Model("msk_b", "2", "b" * 64), datetime(2026, 11, 21, tzinfo=UTC)
 )
-PAGE = Page(PROVENANCE, OperatingPoints(0.2, 0.8), OperatingPoints(0.3, 0.7), ("Trained on <fractures> only.",))
-NAMING = dataclasses.replace(PAGE, patient_data=True)
+DESCRIPTION = RunDescription(
+    PROVENANCE, OperatingPoints(0.2, 0.8), OperatingPoints(0.3, 0.7), ("Trained on <fractures> only.",)
+)
+NAMING = dataclasses.replace(DESCRIPTION, patient_data=True)
 OUTCOME = StudyOutcome("abnormal", 0.9)
 PATIENT = {"PatientName": "Doe^Jane", "PatientID": "PID-77", "PatientBirthDate": "19510203", "PatientSex": "F"}
 PATIENT |= {"AccessionNumber": "ACC-5", "StudyDate": "20260401", "StudyDescription": "Wrist", "PatientAge": "075Y"}
@@ -43,9 +45,7 @@ def study(key: str = "a", images: int = 1, **header: object) -> Study[EncodedIma
         mask = np.zeros((160, 128), bool)
         mask[40:70, 30:50] = True
         record = classification(source=source_image(ds))
-        localization = Localization(
-            record, np.zeros((160, 128), np.float32), (PixelBox(20, 30, 60, 80),), (0.87,), "CAM"
-        )
+        localization = Localization(record, np.zeros((160, 128), np.float32), (PixelBox(20, 30, 60, 80),), (0.87,))
         found.append(EncodedImage(Segmentation(localization, (mask,), (0.66,)), {}, ("1",), (1,)))
     declined = ExcludedImage(source_image(radiograph(f"{key}-", study=key, **header)), "declined", "too_small", "<why>")
     return Study(str(found[0].source.header.StudyInstanceUID), (*found, declined))
@@ -73,7 +73,7 @@ def said(monkeypatch) -> list[str]:
 
 
 def test_the_document_says_what_it_must(said):
-    assert render_pdf(study(), OUTCOME, PAGE).startswith(b"%PDF-")
+    assert render_pdf(study(), OUTCOME, DESCRIPTION).startswith(b"%PDF-")
     text = "\n".join(said)
     for expected in (
         RESEARCH_USE_ONLY,
@@ -104,19 +104,19 @@ def test_research_use_only_stands_on_every_page(monkeypatch):
     monkeypatch.setattr(
         Canvas, "drawCentredString", lambda canvas, x, y, text: (written.append(text), draw(canvas, x, y, text))
     )
-    render_pdf(study(images=5), OUTCOME, PAGE)
+    render_pdf(study(images=5), OUTCOME, DESCRIPTION)
     assert len(pages) > 4
     assert written.count(RESEARCH_USE_ONLY) == len(pages)
 
 
 def test_a_second_document_has_the_same_bytes_and_no_clock_but_the_run_s():
-    assert render_pdf(study(), OUTCOME, PAGE) == render_pdf(study(), OUTCOME, PAGE)
+    assert render_pdf(study(), OUTCOME, DESCRIPTION) == render_pdf(study(), OUTCOME, DESCRIPTION)
 
 
 def test_the_document_knows_no_patient_unless_it_is_asked_to():
     """Two studies that differ in nothing but the patient give the same document."""
     nobody, somebody = study(), study(**PATIENT)
-    assert render_pdf(nobody, OUTCOME, PAGE) == render_pdf(somebody, OUTCOME, PAGE)
+    assert render_pdf(nobody, OUTCOME, DESCRIPTION) == render_pdf(somebody, OUTCOME, DESCRIPTION)
     assert render_pdf(nobody, OUTCOME, NAMING) != render_pdf(somebody, OUTCOME, NAMING)
 
 
@@ -134,20 +134,20 @@ def test_a_name_beyond_the_font_is_said_to_be_beyond_it(said):
 
 def test_a_study_without_results_has_a_document():
     (declined,) = study().excluded
-    assert render_pdf(Study(None, (declined,)), StudyOutcome("declined", None), PAGE).startswith(b"%PDF-")
+    assert render_pdf(Study(None, (declined,)), StudyOutcome("declined", None), DESCRIPTION).startswith(b"%PDF-")
 
 
 @pytest.mark.parametrize("size", [1000, 1001])
 def test_the_document_comes_back_as_it_was(size):
     document = (b"%PDF-1.4\n" + bytes(range(256)) * 4)[:size]
-    ds = reread(encode_pdf(document, study(), PROVENANCE))
+    ds = reread(build_pdf(document, study()))
     assert len(ds.EncapsulatedDocument) % 2 == 0
     assert ds.EncapsulatedDocument[: ds.EncapsulatedDocumentLength] == document
 
 
 def test_the_object_belongs_to_the_study_of_its_sources():
     source = study(images=2, **PATIENT)
-    ds = reread(encode_pdf(b"%PDF-", source, PROVENANCE))
+    ds = reread(build_pdf(b"%PDF-", source))
     assert ds.SOPClassUID.name == "Encapsulated PDF Storage"
     assert (ds.Modality, ds.SeriesNumber, ds.VerificationFlag) == ("DOC", 9006, "UNVERIFIED")
     assert ds.MIMETypeOfEncapsulatedDocument == "application/pdf"
@@ -162,26 +162,26 @@ def test_the_object_belongs_to_the_study_of_its_sources():
 
 
 def test_the_object_says_whether_the_document_names_the_patient():
-    assert encode_pdf(b"%PDF-", study(), PROVENANCE).BurnedInAnnotation == "NO"
-    assert encode_pdf(b"%PDF-", study(), PROVENANCE, patient_data=True).BurnedInAnnotation == "YES"
+    assert build_pdf(b"%PDF-", study()).BurnedInAnnotation == "NO"
+    assert build_pdf(b"%PDF-", study(), patient_data=True).BurnedInAnnotation == "YES"
 
 
 def test_a_second_run_writes_the_same_object():
-    first, second = (encode_pdf(b"%PDF-", study(), PROVENANCE) for _ in range(2))
+    first, second = (build_pdf(b"%PDF-", study()) for _ in range(2))
     assert first == second
-    assert first.SOPInstanceUID != encode_pdf(b"%PDF-", study("b"), PROVENANCE).SOPInstanceUID
+    assert first.SOPInstanceUID != build_pdf(b"%PDF-", study("b")).SOPInstanceUID
 
 
 def test_what_cannot_be_referred_to_gives_no_object():
-    assert encode_pdf(b"%PDF-", Study(None, ()), PROVENANCE) is None
-    assert encode_pdf(b"%PDF-", study(StudyInstanceUID="999.1.02"), PROVENANCE) is None
+    assert build_pdf(b"%PDF-", Study(None, ())) is None
+    assert build_pdf(b"%PDF-", study(StudyInstanceUID="999.1.02")) is None
 
 
 @pytest.mark.external
 @pytest.mark.parametrize("header", [{}, PATIENT, {"StudyDate": None, "PatientID": None, "PatientName": None}])
 def test_the_validator_finds_no_error(tmp_path, header):
     source = study(**header)
-    ds = encode_pdf(render_pdf(source, OUTCOME, PAGE), source, PROVENANCE)
+    ds = build_pdf(render_pdf(source, OUTCOME, DESCRIPTION), source)
     ds.save_as(tmp_path / "pdf.dcm", enforce_file_format=True)
     judged = subprocess.run(["dciodvfy", "-new", tmp_path / "pdf.dcm"], capture_output=True, text=True, check=False)
     assert "EncapsulatedPDF" in judged.stderr

@@ -7,25 +7,31 @@ import dataclasses
 import highdicom as hd
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
-from operators.encoding.heatmap import encode_heatmap
-from operators.records.images import Localization
+from operators.records.images import Localization, Segmentation
+from operators.records.provenance import Provenance
+from operators.records.rules import PLAIN, MapRule
 from tests.phantoms import classification, radiograph, source_image
-from tests.segmentations import PROVENANCE, reread
+from tests.segmentations import PROVENANCE, build, reread
 
 
-def localization(state: str = "abnormal", map_name: str = "CAM", heat: np.ndarray | None = None, **header):
+def localization(state: str = "abnormal", rule: MapRule = PLAIN, heat: np.ndarray | None = None, **header):
     if heat is None:
         heat = np.random.default_rng(1).random((160, 128), np.float32)
     record = classification(state=state, source=source_image(radiograph(**header)))
-    return Localization(record, heat, (), (), map_name)
+    return Localization(record, heat, (), (), rule)
+
+
+def heatmap_of(localization: Localization, provenance: Provenance, geometry: bool) -> Dataset | None:
+    return build("heatmap", Segmentation(localization, (), ()), provenance=provenance, geometry=geometry)
 
 
 @pytest.mark.parametrize("kind", ["DX", "CR"])
 @pytest.mark.parametrize("state", ["doubt", "abnormal"])
 def test_values_come_back(kind, state):
     source = localization(state, kind=kind)
-    seg = hd.seg.Segmentation.from_dataset(reread(encode_heatmap(source, PROVENANCE, True)))
+    seg = hd.seg.Segmentation.from_dataset(reread(heatmap_of(source, PROVENANCE, True)))
     assert (seg.SegmentationType, seg.SegmentationFractionalType) == ("FRACTIONAL", "PROBABILITY")
     frame = seg.get_pixels_by_source_instance(
         source_sop_instance_uids=[source.source.sop_instance_uid], ignore_spatial_locations=True
@@ -37,23 +43,23 @@ def test_values_come_back(kind, state):
 def test_values_beyond_the_range_are_cut():
     heat = np.full((160, 128), 1.0000001, np.float32)
     heat[0, 0] = -1e-7
-    seg = encode_heatmap(localization(heat=heat), PROVENANCE, True)
+    seg = heatmap_of(localization(heat=heat), PROVENANCE, True)
     assert set(seg.pixel_array.ravel()) == {0, 255}
 
 
 @pytest.mark.parametrize(
-    ("map_name", "code"),
+    ("rule", "map_name", "code"),
     [
-        ("CAM", "130402"),
-        ("CAM, mean of 4 views", "130402"),
-        ("Grad-CAM", "130403"),
-        ("Grad-CAM++ of 2 stages, fused", "130403"),
-        ("LayerCAM", "130404"),
-        ("", "130404"),
+        (MapRule(), "CAM", "130402"),
+        (MapRule(flips=True, scales=(0.75,)), "CAM, mean of 4 views", "130402"),
+        (MapRule("grad_cam"), "Grad-CAM", "130403"),
+        (MapRule("grad_cam_plus_plus", stages=2), "Grad-CAM++ of 2 stages, fused", "130403"),
+        (MapRule("layer_cam"), "LayerCAM", "130404"),
+        (MapRule("hires_cam"), "HiResCAM", "130404"),
     ],
 )
-def test_the_segment_names_map_and_classifier(map_name, code):
-    (segment,) = encode_heatmap(localization(map_name=map_name), PROVENANCE, True).SegmentSequence
+def test_the_segment_names_map_and_classifier(rule, map_name, code):
+    (segment,) = heatmap_of(localization(rule=rule), PROVENANCE, True).SegmentSequence
     assert segment.SegmentedPropertyTypeCodeSequence[0].CodeValue == code
     assert map_name in segment.SegmentLabel
     algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
@@ -63,19 +69,19 @@ def test_the_segment_names_map_and_classifier(map_name, code):
 
 
 def test_nothing_to_show_gives_no_heat_map():
-    assert encode_heatmap(localization("normal"), PROVENANCE, True) is None
-    assert encode_heatmap(localization(heat=np.zeros((160, 128), np.float32)), PROVENANCE, True) is None
-    assert encode_heatmap(localization(heat=np.full((160, 128), 0.001, np.float32)), PROVENANCE, True) is None
+    assert heatmap_of(localization("normal"), PROVENANCE, True) is None
+    assert heatmap_of(localization(heat=np.zeros((160, 128), np.float32)), PROVENANCE, True) is None
+    assert heatmap_of(localization(heat=np.full((160, 128), 0.001, np.float32)), PROVENANCE, True) is None
 
 
 def test_viewer_geometry_is_never_invented():
     for header, wanted, expected in (({}, True, True), ({}, False, False), ({"ImagerPixelSpacing": None}, True, False)):
-        seg = encode_heatmap(localization(kind="CR", **header), PROVENANCE, wanted)
+        seg = heatmap_of(localization(kind="CR", **header), PROVENANCE, wanted)
         assert ("PixelMeasuresSequence" in seg.SharedFunctionalGroupsSequence[0]) == expected
 
 
 def test_a_second_run_writes_the_same_heat_map():
-    first, second = (encode_heatmap(localization(), PROVENANCE, True) for _ in range(2))
+    first, second = (heatmap_of(localization(), PROVENANCE, True) for _ in range(2))
     assert first == second
     later = dataclasses.replace(PROVENANCE, now=PROVENANCE.now.replace(hour=13))
-    assert first.SOPInstanceUID == encode_heatmap(localization(), later, True).SOPInstanceUID
+    assert first.SOPInstanceUID == heatmap_of(localization(), later, True).SOPInstanceUID

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from monai_app.rules import shaping
 from monai_app.settings import read_settings
 from operators.encoding.image_objects import encode_image
-from operators.encoding.study_objects import report_study
+from operators.encoding.object_kinds import OBJECT_KINDS
 from operators.reading.decoder_process import _answer as answer
 from operators.reading.normalised_header import check_identity
 from operators.reading.scope import check_scope
@@ -26,11 +26,12 @@ from operators.records.rules import Scope
 from operators.records.study import Study
 from tests.built_studies import EVERY_OBJECT
 from tests.phantoms import radiograph
-from tests.segmentations import PAGE, PROVENANCE, RULE, SEVERAL, encode, reread, segmentation
+from tests.segmentations import PROVENANCE, RULE, SEVERAL, WITH_PDF, encode, reread, segmentation
+from tests.segmentations import report as built
 
 
 def report_of(*images: EncodedImage) -> Dataset | None:
-    return report_study(Study("1.2.3", images), PAGE, pdf=False).objects.get("sr")
+    return built(Study("1.2.3", images)).objects.get("sr")
 
 
 @pytest.mark.parametrize("kind", ["DX", "CR"])
@@ -139,7 +140,7 @@ def test_uids_follow_what_shapes_the_content():
 def test_settings_that_shape_results_are_told_from_those_that_do_not():
     settings = read_settings()
     outputs, sam = settings.outputs, settings.segmentation
-    more = dataclasses.replace(settings, outputs=dataclasses.replace(outputs, pdf=True, sc=False))
+    more = dataclasses.replace(settings, outputs=dataclasses.replace(outputs, kinds=frozenset({"pdf", "heatmap"})))
     assert shaping(more) == shaping(settings)
     for other in (
         dataclasses.replace(settings, segmentation=dataclasses.replace(sam, votes=5)),
@@ -178,9 +179,13 @@ def test_a_seg_that_cannot_be_built_fails_its_image(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["heatmap", "sc", "gsps", "labelmap"])
 def test_another_object_that_cannot_be_built_costs_itself_only(monkeypatch, caplog, kind):
-    monkeypatch.setattr(
-        f"operators.encoding.image_objects.encode_{kind}", lambda *_: (_ for _ in ()).throw(ValueError("SMITH"))
-    )
+    kinds = [
+        dataclasses.replace(each, of_image=lambda _: (_ for _ in ()).throw(ValueError("SMITH")))
+        if each.name == kind
+        else each
+        for each in OBJECT_KINDS
+    ]
+    monkeypatch.setattr("operators.encoding.image_objects.OBJECT_KINDS", kinds)
     made = encode_image(mapped(), 1, EVERY_OBJECT, PROVENANCE).objects
     assert set(made) == {"seg", "heatmap", "sc", "gsps", "labelmap"} - {kind}
     assert f"the {kind} object cannot be built (ValueError)" in caplog.text
@@ -188,10 +193,8 @@ def test_another_object_that_cannot_be_built_costs_itself_only(monkeypatch, capl
 
 
 def test_a_document_that_cannot_be_laid_out_costs_itself_only(monkeypatch, caplog):
-    monkeypatch.setattr(
-        "operators.encoding.study_objects.render_pdf", lambda *_: (_ for _ in ()).throw(ValueError("SMITH"))
-    )
-    reported = report_study(Study("1.2.3", (encode(segmentation()),)), PAGE, pdf=True)
+    monkeypatch.setattr("operators.pipeline.render_pdf", lambda *_: (_ for _ in ()).throw(ValueError("SMITH")))
+    reported = built(Study("1.2.3", (encode(segmentation()),)), rule=WITH_PDF)
     assert set(reported.objects) == {"sr"}
     assert reported.outcome.state == "abnormal"
     assert "SMITH" not in caplog.text

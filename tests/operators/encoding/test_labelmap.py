@@ -6,11 +6,10 @@ import highdicom as hd
 import numpy as np
 import pytest
 
-from operators.encoding.seg import encode_labelmap, encode_seg
 from operators.records.geometry import PixelBox
 from operators.records.images import Localization, Segmentation
 from tests.phantoms import classification
-from tests.segmentations import PROVENANCE, reread, segmentation
+from tests.segmentations import build, reread, segmentation
 
 TRACKING = ("2.25.1", "2.25.2", "2.25.3")
 
@@ -32,7 +31,7 @@ def of_masks(*masks: np.ndarray) -> Segmentation:
 @pytest.mark.parametrize("masks", [1, 3])
 def test_masks_that_lie_apart_come_back(masks):
     source = segmentation(masks)
-    found = labels(encode_labelmap(source, TRACKING[:masks], PROVENANCE, True))
+    found = labels(build("labelmap", source))
     for number, mask in enumerate(source.masks, start=1):
         assert np.array_equal(found == number, mask)
 
@@ -40,7 +39,7 @@ def test_masks_that_lie_apart_come_back(masks):
 def test_where_masks_overlap_the_later_one_gives_way():
     first, second = np.zeros((2, 160, 128), bool)
     first[10:50, 10:50] = second[30:70, 30:70] = True
-    found = labels(encode_labelmap(of_masks(first, second), TRACKING[:2], PROVENANCE, True))
+    found = labels(build("labelmap", of_masks(first, second)))
     assert np.array_equal(found == 1, first)
     assert np.array_equal(found == 2, second & ~first)
 
@@ -49,9 +48,7 @@ def test_its_segments_are_those_of_the_binary_seg():
     covered = np.zeros((160, 128), bool)
     covered[10:50, 10:50] = True
     source = of_masks(covered, np.zeros_like(covered), covered.copy())
-    binary, labelmap = (
-        encode(source, TRACKING, PROVENANCE, True).SegmentSequence for encode in (encode_seg, encode_labelmap)
-    )
+    binary, labelmap = (build(kind, source).SegmentSequence for kind in ("seg", "labelmap"))
     named = [(item.SegmentNumber, item.TrackingUID, item.SegmentLabel) for item in binary]
     assert [(item.SegmentNumber, item.TrackingUID, item.SegmentLabel) for item in labelmap[1:]] == named
     assert (labelmap[0].SegmentNumber, labelmap[0].SegmentLabel) == (0, "Background")
@@ -59,11 +56,11 @@ def test_its_segments_are_those_of_the_binary_seg():
 
 
 def test_nothing_to_outline_gives_no_labelmap():
-    assert encode_labelmap(segmentation(0, "normal"), (), PROVENANCE, True) is None
-    assert encode_labelmap(of_masks(np.zeros((160, 128), bool)), TRACKING[:1], PROVENANCE, True) is None
+    assert build("labelmap", segmentation(0, "normal")) is None
+    assert build("labelmap", of_masks(np.zeros((160, 128), bool))) is None
 
 
 def test_a_second_run_writes_the_same_labelmap():
-    first, second = (encode_labelmap(segmentation(2), TRACKING[:2], PROVENANCE, True) for _ in range(2))
+    first, second = (build("labelmap", segmentation(2)) for _ in range(2))
     assert first == second
-    assert first.SeriesInstanceUID != encode_seg(segmentation(2), TRACKING[:2], PROVENANCE, True).SeriesInstanceUID
+    assert first.SeriesInstanceUID != build("seg", segmentation(2)).SeriesInstanceUID

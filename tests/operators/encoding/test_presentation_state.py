@@ -10,18 +10,17 @@ import pytest
 from pydicom.dataset import Dataset
 
 from operators.drawing.contours import contours
-from operators.encoding.presentation_state import encode_gsps
 from operators.reading.grey_scale import apply_window
 from operators.records.images import Opinion
 from operators.records.provenance import RESEARCH_USE_ONLY
 from tests.phantoms import radiograph
-from tests.segmentations import PROVENANCE, reread, segmentation
+from tests.segmentations import build, reread, segmentation
 
 TRACKING = ("2.25.1", "2.25.2", "2.25.3")
 
 
 def encode(source, number: int = 1) -> Dataset:
-    return reread(encode_gsps(source, number, TRACKING[: len(source.masks)], PROVENANCE))
+    return reread(build("gsps", source, number))
 
 
 def layer(state: Dataset, name: str) -> Dataset:
@@ -178,7 +177,7 @@ def test_the_header_is_left_as_it_is():
 
 
 def test_a_second_run_writes_the_same_state():
-    first, second = (encode_gsps(segmentation(2), 1, TRACKING[:2], PROVENANCE) for _ in range(2))
+    first, second = (build("gsps", segmentation(2)) for _ in range(2))
     assert first == second
 
 

@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.drawing.burned_in import BOX, Words, _font, _wrap, burn, place_labels
-from operators.encoding.secondary_capture import encode_sc
 from operators.records.geometry import PixelBox
 from operators.records.images import Localization, Radiograph, Segmentation
 from operators.records.provenance import RESEARCH_USE_ONLY
 from tests.phantoms import classification, radiograph, source_image
-from tests.segmentations import PROVENANCE, reread, segmentation
+from tests.segmentations import build, reread, segmentation
 
 WORDS = Words("head", ("state",), "foot")
 
@@ -108,21 +107,21 @@ def test_lines_are_broken_between_words(width):
 
 def test_no_patient_is_drawn():
     named, nameless = (
-        pixels(encode_sc(segmentation(2, ds=radiograph(**header)), 1, PROVENANCE))
+        pixels(build("sc", segmentation(2, ds=radiograph(**header))))
         for header in ({"PatientName": "SMITH^JANE", "PatientID": "4711"}, {"PatientName": None, "PatientID": None})
     )
     assert np.array_equal(named, nameless)
 
 
 def test_the_states_are_told_apart():
-    drawn = [pixels(encode_sc(segmentation(0, state), 1, PROVENANCE)) for state in ("normal", "doubt", "abnormal")]
+    drawn = [pixels(build("sc", segmentation(0, state))) for state in ("normal", "doubt", "abnormal")]
     assert len({picture.tobytes() for picture in drawn}) == 3
 
 
 @pytest.mark.parametrize("kind", ["DX", "CR"])
 def test_it_says_what_it_is(kind):
     source = segmentation(1, ds=radiograph(kind=kind, StudyDescription="WRIST"))
-    sc = reread(encode_sc(source, 3, PROVENANCE))
+    sc = reread(build("sc", source, 3))
     assert sc.SOPClassUID.name == "Secondary Capture Image Storage"
     assert list(sc.ImageType[:2]) == ["DERIVED", "SECONDARY"]
     assert (sc.PhotometricInterpretation, sc.BitsStored, sc.InstanceNumber) == ("RGB", 8, 3)
@@ -134,7 +133,7 @@ def test_it_says_what_it_is(kind):
 
 def test_nothing_is_invented():
     ds = radiograph(kind="CR", PatientOrientation=None, Laterality=None, BodyPartExamined=None)
-    sc = encode_sc(segmentation(1, ds=ds), 1, PROVENANCE)
+    sc = build("sc", segmentation(1, ds=ds))
     assert not sc.PatientOrientation
     assert not sc.Laterality
     assert "BodyPartExamined" not in sc
@@ -153,7 +152,7 @@ def test_burned_in_annotation_is_that_of_the_source(said):
         segmented.localization.classification,
         radiograph=Radiograph(source, segmented.localization.classification.radiograph.pixels),
     )
-    sc = encode_sc(Segmentation(Localization(record, np.zeros((160, 128), np.float32), (), ()), (), ()), 1, PROVENANCE)
+    sc = build("sc", Segmentation(Localization(record, np.zeros((160, 128), np.float32), (), ()), (), ()))
     assert sc.get("BurnedInAnnotation") == said
     assert sc.LossyImageCompression == "01"
 
@@ -161,12 +160,12 @@ def test_burned_in_annotation_is_that_of_the_source(said):
 def test_a_study_has_one_series_per_body_part_and_side():
     def series(key: str, **header) -> str:
         ds = radiograph(key, study="s", kind="CR", **header)
-        return encode_sc(segmentation(0, ds=ds), 1, PROVENANCE).SeriesInstanceUID
+        return build("sc", segmentation(0, ds=ds)).SeriesInstanceUID
 
     assert series("a") == series("b")
     assert len({series("a"), series("a", Laterality="R"), series("a", BodyPartExamined="HAND")}) == 3
 
 
 def test_a_second_run_writes_the_same_picture():
-    first, second = (encode_sc(segmentation(2), 1, PROVENANCE) for _ in range(2))
+    first, second = (build("sc", segmentation(2)) for _ in range(2))
     assert first == second

@@ -11,17 +11,16 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from operators.encoding.sr.references import IMAGE_CLASSES
-from operators.encoding.sr.report import encode_report
-from operators.encoding.study_objects import report_study
-from operators.records.codes import NORMALITY, REASONS
+from operators.records.codes import NORMALITY, REASON_CODES
 from operators.records.images import EncodedImage, Opinion
 from operators.records.provenance import RESEARCH_USE_ONLY, Provenance
 from operators.records.reasons import DeclinedReason, FailedReason
+from operators.records.run_description import RunDescription
 from operators.records.sources import ExcludedImage, SourceFile
 from operators.records.study import Study, StudyOutcome
-from operators.reporting.page import Page
 from tests.phantoms import radiograph, source_image
-from tests.segmentations import PAGE, POINTS, PROVENANCE, SEVERAL, encode, reread, segmentation
+from tests.segmentations import POINTS, PROVENANCE, SEVERAL, build_report, encode, reread, segmentation
+from tests.segmentations import report as built
 
 BARE = {
     "BodyPartExamined": None,
@@ -39,7 +38,7 @@ def study_of(*images: EncodedImage | ExcludedImage) -> Study:
 
 
 def report_of(study: Study, provenance: Provenance = PROVENANCE) -> Dataset | None:
-    return report_study(study, Page(provenance, POINTS, POINTS, ()), pdf=False).objects.get("sr")
+    return built(study, RunDescription(provenance, POINTS, POINTS, ())).objects.get("sr")
 
 
 def excluded(reason: str = "too_small", state: str = "declined", **header: object) -> ExcludedImage:
@@ -257,7 +256,7 @@ def test_each_object_has_its_place():
 def test_the_other_objects_of_the_study_are_referred_to():
     encoded = encode(segmentation())
     pdf = instance(encoded, 7)
-    report = encode_report(study_of(encoded), StudyOutcome("abnormal", 0.9), {"pdf": pdf}, PROVENANCE)
+    report = build_report(study_of(encoded), StudyOutcome("abnormal", 0.9), {"pdf": pdf})
     (item,) = [item for item in report.ContentSequence if item.ValueType == "COMPOSITE"]
     assert referred([item]) == [pdf.SOPInstanceUID]
     assert pdf.SOPInstanceUID in evidence(report)
@@ -297,17 +296,17 @@ TWIN = excluded("duplicate_instance")
 )
 def test_the_status_of_the_analysis_never_reassures(images, state, status):
     encoded = [image if isinstance(image, ExcludedImage) else encode(image) for image in images]
-    report = encode_report(study_of(*encoded), StudyOutcome(state, 0.5), {}, PROVENANCE)
+    report = build_report(study_of(*encoded), StudyOutcome(state, 0.5), {})
     (normality, _), (named, code), *_ = evaluations(report)
     assert (normality, named, code.value) == ("Normality", "Summary of Detections", status)
 
 
 @pytest.mark.parametrize("reason", [*DeclinedReason, *FailedReason])
 def test_every_reason_has_a_code_that_can_be_written(reason):
-    code = REASONS[reason]
+    code = REASON_CODES[reason]
     assert len(code.value) <= 16
     assert len(code.meaning) <= 64
-    assert list(REASONS.values()).count(code) == 1
+    assert list(REASON_CODES.values()).count(code) == 1
 
 
 def test_the_reason_of_an_image_that_was_not_analysed_is_coded():
@@ -315,10 +314,10 @@ def test_the_reason_of_an_image_that_was_not_analysed_is_coded():
     (group,) = groups(report)
     assert group.ContentSequence[0].TextValue == "image-1-not-analysed"
     assert code_of(values(group, "Normality")[0]) == NORMALITY["doubt"]
-    assert code_of(values(group, "Not Attempted")[0]) == REASONS["multi_frame"]
-    assert evaluations(report)[2:] == [("Failed", REASONS["unreadable_file"])]
+    assert code_of(values(group, "Not Attempted")[0]) == REASON_CODES["multi_frame"]
+    assert evaluations(report)[2:] == [("Failed", REASON_CODES["unreadable_file"])]
     (scheme,) = report.CodingSchemeIdentificationSequence
-    assert scheme.CodingSchemeDesignator == REASONS["multi_frame"].scheme_designator
+    assert scheme.CodingSchemeDesignator == REASON_CODES["multi_frame"].scheme_designator
     assert "CodingSchemeIdentificationSequence" not in report_of(study_of(encode(segmentation())))
 
 
@@ -389,7 +388,7 @@ def test_only_images_are_referred_to_as_images(sop_class):
     report = report_of(study_of(encode(segmentation()), other))
     assert other.source.sop_instance_uid not in evidence(report)
     assert summary(report)[-1].endswith("was not analysed: declined, not a radiograph.")
-    assert evaluations(report)[2:] == [("Not Attempted", REASONS["not_a_radiograph"])]
+    assert evaluations(report)[2:] == [("Not Attempted", REASON_CODES["not_a_radiograph"])]
     assert report_of(study_of(other)) is None
 
 
@@ -407,7 +406,7 @@ def test_a_report_that_cannot_be_built_fails_its_study(monkeypatch, caplog):
     monkeypatch.setattr(
         "operators.encoding.sr.report.REPORT_CLASS", lambda **_: (_ for _ in ()).throw(ValueError("SMITH"))
     )
-    reported = report_study(study_of(encode(segmentation())), PAGE, pdf=False)
+    reported = built(study_of(encode(segmentation())))
     assert "sr" not in reported.objects
     assert [(image.state, image.reason) for image in reported.study.images] == [("failed", "encoding_error")]
     assert reported.outcome.state == "failed"

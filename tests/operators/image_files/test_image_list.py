@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.image_files.errors import ImageFilesError
 from operators.image_files.image_list import LONGEST_NAME, list_images, safe_names
 from operators.records.geometry import PixelBox
 
@@ -63,7 +64,7 @@ def test_boxes_of_a_csv_are_whole_pixels(folder):
 )
 def test_a_csv_that_cannot_be_used_is_one_line(text, told, folder):
     table = write(folder / "l.csv", text)
-    with pytest.raises(SystemExit, match=f"l.csv.*{told}") as refused:
+    with pytest.raises(ImageFilesError, match=f"l.csv.*{told}") as refused:
         list_images(table, "elsewhere")
     assert "\n" not in str(refused.value)
 
@@ -73,33 +74,33 @@ def test_a_csv_that_cannot_be_used_is_one_line(text, told, folder):
 )
 def test_boxes_that_are_none_name_their_row(cell, folder):
     table = write(folder / "l.csv", f'file,boxes_xyxy\nb.png,[]\nb.png,"{cell}"\n')
-    with pytest.raises(SystemExit, match="row 3: boxes_xyxy is no JSON list"):
+    with pytest.raises(ImageFilesError, match="row 3: boxes_xyxy is no JSON list"):
         list_images(table, "elsewhere", prompted=True)
 
 
 def test_more_boxes_than_labels(folder):
     table = write(folder / "l.csv", f'file,boxes_xyxy\nb.png,"{[[0, 0, 1, 1]] * 256}"\n')
-    with pytest.raises(SystemExit, match="256 boxes"):
+    with pytest.raises(ImageFilesError, match="256 boxes"):
         list_images(table, "elsewhere", prompted=True)
 
 
 def test_a_prompted_bundle_needs_boxes(folder):
-    with pytest.raises(SystemExit, match="needs boxes.*boxes_xyxy"):
+    with pytest.raises(ImageFilesError, match="needs boxes.*boxes_xyxy"):
         list_images(str(folder), "elsewhere", prompted=True)
-    with pytest.raises(SystemExit, match="boxes_xyxy is missing.*outlines"):
+    with pytest.raises(ImageFilesError, match="boxes_xyxy is missing.*outlines"):
         list_images(write(folder / "l.csv", "file\nb.png\n"), "elsewhere", prompted=True)
 
 
 def test_folders_that_cannot_be_used(folder, tmp_path):
-    with pytest.raises(SystemExit, match="no such file or folder"):
+    with pytest.raises(ImageFilesError, match="no such file or folder"):
         list_images(str(folder / "absent"), "elsewhere")
-    with pytest.raises(SystemExit, match="is the input folder"):
+    with pytest.raises(ImageFilesError, match="is the input folder"):
         list_images(str(folder), str(folder / "a" / ".."))
     (folder / "empty").mkdir()
-    with pytest.raises(SystemExit, match="names no image"):
+    with pytest.raises(ImageFilesError, match="names no image"):
         list_images(str(folder / "empty"), "elsewhere")
     (folder / "latin.csv").write_bytes(b"file\n\xe9.png\n")
-    with pytest.raises(SystemExit, match="not a readable CSV"):
+    with pytest.raises(ImageFilesError, match="not a readable CSV"):
         list_images(str(folder / "latin.csv"), "elsewhere")
 
 

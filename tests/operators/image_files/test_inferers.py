@@ -18,6 +18,7 @@ from monai.transforms import Compose, EnsureChannelFirst
 from PIL import Image
 
 from operators.classification.classify import classify
+from operators.image_files.errors import ImageFilesError
 from operators.image_files.image_file import ImageFile, ImageReader, read_image
 from operators.image_files.image_list import list_images
 from operators.image_files.inferers import (
@@ -26,7 +27,6 @@ from operators.image_files.inferers import (
     ClassificationInferer,
     Outlines,
     PromptedInferer,
-    add_heat_map,
     label_map,
     open_classifier,
     open_segmenter,
@@ -38,6 +38,7 @@ from operators.localization.localize import localize
 from operators.networks.loading import read_config
 from operators.networks.map_classifier import MapClassifier
 from operators.reading.decoder import Decoder
+from operators.records.errors import BundleError
 from operators.records.geometry import PixelBox
 from operators.records.images import Localization
 from operators.records.rules import BoxRule, PromptRule, Scope
@@ -152,7 +153,7 @@ def test_a_run_that_reads_nothing_fails_in_one_line(decoder, bundle, tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("a.png", "b.dcm"):
         (tmp_path / "in" / name).write_text("no image")
-    with pytest.raises(SystemExit, match="none of 2 images could be read.*scores.csv") as ended:
+    with pytest.raises(ImageFilesError, match="none of 2 images could be read.*scores.csv") as ended:
         score(tmp_path / "in", tmp_path / "out", decoder, bundle)
     assert "\n" not in str(ended.value)
     assert len((tmp_path / "out" / "scores.csv").read_text("utf-8").splitlines()) == 3
@@ -167,14 +168,18 @@ def test_a_run_that_declines_all_succeeds(decoder, bundle, tmp_path):
 def test_an_output_folder_that_is_a_file(decoder, bundle, tmp_path):
     picture(tmp_path / "a.png")
     (tmp_path / "out").touch()
-    with pytest.raises(SystemExit, match="out: cannot be written to .*check --output_dir"):
+    with pytest.raises(ImageFilesError, match="out: cannot be written to .*check --output_dir"):
         score(tmp_path / "a.png", tmp_path / "out", decoder, bundle)
 
 
-def test_the_heat_map_is_that_of_localize():
-    done = classification()
-    expected = localize(done, BoxRule("components", 0.5, 0.0, 3, 50))
-    assert np.array_equal(add_heat_map(done).heatmap, expected.heatmap)
+@pytest.mark.parametrize("feature_bias", [0.0, None])
+def test_the_heat_map_is_that_of_the_chain(bundle, feature_bias):
+    done = classification(feature_bias=feature_bias)
+    expected = localize(done, bundle.fitted.boxes)
+    found = AddHeatMap(bundle)({"pred": done})["pred"]
+    assert np.array_equal(found.heatmap, expected.heatmap)
+    assert (found.relative, found.map_rule, found.boxes) == (expected.relative, expected.map_rule, expected.boxes)
+    assert found.relative is (feature_bias is None)
 
 
 @pytest.mark.parametrize("rule", [ZOOM, PromptRule(2.5, prompt="box_centre", votes=3, masks="best_of_three")])
@@ -202,7 +207,7 @@ def test_the_rule_is_told_on_the_command_line(bundles):
         config[key] = value
     config.parse(True)
     assert config.get_parsed_content("inferer#rule", instantiate=True) == PromptRule(**told)
-    with pytest.raises(SystemExit, match="prompt dot.*box, box_centre, box_points, automatic") as ended:
+    with pytest.raises(ImageFilesError, match="prompt dot.*box, box_centre, box_points, automatic") as ended:
         prompt_rule(**told | {"prompt": "dot"})
     assert "\n" not in str(ended.value)
 
@@ -245,10 +250,10 @@ def test_outlines_are_written(decoder, segmenter, tmp_path):
 
 
 def test_a_bundle_that_cannot_be_used_is_one_line(bundles, tmp_path):
-    with pytest.raises(SystemExit, match="no SHA256SUMS") as ended:
+    with pytest.raises(BundleError, match="no SHA256SUMS") as ended:
         open_classifier(str(tmp_path))
     assert "\n" not in str(ended.value)
-    with pytest.raises(SystemExit, match="is no classifier"):
+    with pytest.raises(BundleError, match="is no classifier"):
         open_classifier(str(bundles / "msk_sam"))
-    with pytest.raises(SystemExit, match="holds no Segment Anything Model"):
+    with pytest.raises(BundleError, match="holds no Segment Anything Model"):
         open_segmenter(str(bundles / "msk_resnet50"))

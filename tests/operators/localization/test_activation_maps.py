@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from operators.classification.classify import classify, classify_together
 from operators.classification.forward_pass import run, stage_names
-from operators.localization.activation_maps import activation_map, map_name
+from operators.localization.activation_maps import activation_map, made_rule
 from operators.networks.bundle import Bundle
 from operators.networks.loading import read_config
 from operators.networks.map_classifier import MapClassifier
@@ -133,7 +133,7 @@ def test_cam_is_grad_cam_where_a_linear_map_is_pooled(kind, seed):
         network.get_classifier().weight /= 300  # keeps the sigmoid from its ends
     result = classify(noise(seed=seed), bundle_of(network), MapRule("grad_cam"))
     logits = np.tensordot(result.feature_weights, result.features, axes=1)
-    assert activation_map(result) == pytest.approx(1 / (1 + np.exp(-(logits + result.feature_bias))), abs=1e-6)
+    assert activation_map(result, PLAIN) == pytest.approx(1 / (1 + np.exp(-(logits + result.feature_bias))), abs=1e-6)
     cam = np.maximum(logits, 0) / logits.max()
     assert np.abs(cam - activation_map(result, MapRule("grad_cam"))).max() <= 1e-5
     assert np.abs(cam - of_package("grad_cam", network, network.get_submodule(last), noise(seed=seed))).max() <= 1e-5
@@ -210,7 +210,7 @@ def test_every_view_puts_the_finding_where_it_is(rows, columns, top, left):
     pixels[row : row + side, column : column + side] = 1
     asked = MapRule("layer_cam", stages=2, flips=True, scales=(0.6, 0.75, 1, 1.3, 2))
     record = classify(radiograph(pixels), bundle_of(Spots(), "fine", preprocess=LETTERBOX), asked)
-    geometry, plain = record.geometry, centre_of(record, activation_map(record))
+    geometry, plain = record.geometry, centre_of(record, activation_map(record, PLAIN))
     inside = ((row + side / 2) / rows, (column + side / 2) / columns)
     cell = np.array([geometry.input_height, geometry.input_width]) / 16
     assert np.abs(np.subtract(plain, inside) * cell).max() <= 1
@@ -246,7 +246,7 @@ def test_probability_and_state_are_the_plain_view_s():
             result = classify(noise(), bundle, rule, everything=everything)
             assert (result.logit, result.probability) == pytest.approx((plain.logit, plain.probability))
             assert result.features == pytest.approx(plain.features, abs=1e-5)
-            assert activation_map(result) == pytest.approx(activation_map(plain), abs=1e-5)
+            assert activation_map(result, PLAIN) == pytest.approx(activation_map(plain, PLAIN), abs=1e-5)
 
 
 def test_a_mean_of_views_is_the_mean_of_their_logits():
@@ -256,7 +256,7 @@ def test_a_mean_of_views_is_the_mean_of_their_logits():
     rule = MapRule(flips=True)
     result = classify(noise(), bundle_of(network), rule)
     plain = [dataclasses.replace(view, flipped=False) for view in result.views]
-    alone = [logit(activation_map(dataclasses.replace(result, views=(view,)))) for view in plain]
+    alone = [logit(activation_map(dataclasses.replace(result, views=(view,)), PLAIN)) for view in plain]
     assert logit(activation_map(result, rule)) == pytest.approx(np.mean(alone, axis=0), abs=1e-3)
 
 
@@ -343,9 +343,9 @@ def test_a_normal_image_has_the_plain_map_and_says_so():
     rule = MapRule("layer_cam", stages=2, flips=True)
     normal = classify(noise(), bundle_of(Spots(), "fine", points=NORMAL), rule)
     abnormal = classify(noise(), bundle_of(Spots(), "fine"), rule)
-    assert np.array_equal(activation_map(normal, rule), activation_map(normal))
-    assert map_name(normal, rule) == "CAM"
-    assert map_name(abnormal, rule) == "LayerCAM of 2 stages, fused, mean of 2 views"
+    assert np.array_equal(activation_map(normal, rule), activation_map(normal, PLAIN))
+    assert made_rule(normal, rule).name == "CAM"
+    assert made_rule(abnormal, rule).name == "LayerCAM of 2 stages, fused, mean of 2 views"
 
 
 def test_a_rule_takes_its_own_views_of_those_that_another_asked_for():
@@ -405,10 +405,10 @@ def test_a_head_that_is_not_linear_says_grad_cam():
     rule = MapRule(flips=True)
     record = classify(noise(224, 224), bundle_of(small_cnn(), preprocess=COLOUR), rule)
     assert record.feature_bias is None
-    assert map_name(record, rule) == "Grad-CAM, mean of 2 views"
+    assert made_rule(record, rule).name == "Grad-CAM, mean of 2 views"
     plain = [dataclasses.replace(record, views=(dataclasses.replace(view, flipped=False),)) for view in record.views]
-    assert activation_map(record, rule) == pytest.approx(np.mean([activation_map(one) for one in plain], axis=0))
-    assert activation_map(plain[0]) == pytest.approx(activation_map(record, MapRule("grad_cam")))
+    assert activation_map(record, rule) == pytest.approx(np.mean([activation_map(one, PLAIN) for one in plain], axis=0))
+    assert activation_map(plain[0], PLAIN) == pytest.approx(activation_map(record, MapRule("grad_cam")))
 
 
 def test_what_lies_in_the_padding_of_a_view_is_cut():

@@ -9,7 +9,6 @@ import torch
 from operators.localization.activation_maps import activation_map
 from operators.localization.boxes import otsu, suppress
 from operators.localization.localize import localize
-from operators.networks.fitted import fitted_rules
 from operators.records.errors import BundleError
 from operators.records.geometry import PixelBox, PixelGeometry, whole_image
 from operators.records.rules import BoxRule, MapRule
@@ -109,7 +108,7 @@ def test_a_box_at_the_border_lies_inside(rule, place, rows, columns):
 
 def test_what_was_fitted_is_what_is_used():
     bundle = tiny_bundle(torch.nn.Identity(), None, localization={"threshold": 0.4, "expansion": 0.1})
-    assert fitted_rules(bundle) == (MapRule(), BoxRule("components", 0.4, 0.1))
+    assert (bundle.fitted.maps, bundle.fitted.boxes) == (MapRule(), BoxRule("components", 0.4, 0.1))
     fitted = {
         "threshold": 0.2,
         "expansion": 0.0,
@@ -121,7 +120,7 @@ def test_what_was_fitted_is_what_is_used():
         "scales": [0.75, 1],
     }
     bundle = tiny_bundle(torch.nn.Identity(), None, localization=fitted)
-    maps, boxes = fitted_rules(bundle)
+    maps, boxes = bundle.fitted.maps, bundle.fitted.boxes
     assert maps == MapRule("layer_cam", 2, True, (0.75, 1))
     assert boxes == BoxRule("peaks", 0.2, 0.0, least_score=0.3)
 
@@ -132,7 +131,7 @@ def test_what_was_fitted_is_what_is_used():
 def test_metadata_that_name_no_way_are_a_bundle_error(wrong):
     fitted = {"threshold": 0.4, "expansion": 0.1} | wrong
     with pytest.raises(BundleError, match="bundle tiny: localization of metadata.json"):
-        fitted_rules(tiny_bundle(torch.nn.Identity(), None, localization=fitted))
+        _ = tiny_bundle(torch.nn.Identity(), None, localization=fitted).fitted
 
 
 def test_several_findings_come_brightest_first_and_at_most_k():
@@ -234,7 +233,7 @@ def test_a_map_without_scale_has_a_maximum_of_one():
     assert activation_map(record).min() == 0
 
 
-@pytest.mark.parametrize(("bias", "method", "relative"), [(0.0, "cam", False), (None, "cam", True)])
-def test_scores_are_told_to_be_probabilities_only_where_they_are(bias, method, relative):
-    found = localize(classification(feature_bias=bias), BoxRule("components", 0.5, 0.0), MapRule(method=method))
+@pytest.mark.parametrize(("bias", "relative"), [(0.0, False), (None, True)])
+def test_scores_are_told_to_be_probabilities_only_where_they_are(bias, relative):
+    found = localize(classification(feature_bias=bias), BoxRule("components", 0.5, 0.0))
     assert found.relative is relative

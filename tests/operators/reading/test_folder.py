@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import os
+import tracemalloc
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,23 +14,24 @@ from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 
 from operators.reading.decoder import Decoder
-from operators.reading.dicom_file import NotDicomError
-from operators.reading.folder import index_files, list_files, read_studies
-from operators.records.sources import ExcludedImage, SourceImage
+from operators.reading.folder import list_files
+from operators.reading.study_index import StudyIndex, header_reader, index_files
+from operators.records.sources import ExcludedImage, SourceFile, SourceImage
+from operators.records.study import Study
 from tests.phantoms import radiograph, save
+
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
 def read_header():
     with Decoder(20, 4096) as decoder:
+        yield header_reader(decoder)
 
-        def read(path: Path):
-            try:
-                return decoder.header(path)
-            except NotDicomError:
-                return None
 
-        yield read
+def studies_of(index: StudyIndex) -> list[Study[SourceImage]]:
+    with index:
+        return list(index.studies(lambda: NOW))
 
 
 def test_files_are_sorted_into_studies(tmp_path, read_header):
@@ -35,7 +41,7 @@ def test_files_are_sorted_into_studies(tmp_path, read_header):
     (tmp_path / "notes.txt").write_text("not DICOM")
     index = index_files(list_files(tmp_path), read_header)
     assert index.ignored_files == 1
-    studies = list(read_studies(index, read_header))
+    studies = studies_of(index)
     assert [[image.file.name for image in study.images] for study in studies] == [["sub/3.dcm", "1.dcm"], ["sub/2.dcm"]]
 
 
@@ -43,7 +49,7 @@ def test_the_second_file_of_an_instance_is_a_duplicate(tmp_path, read_header):
     save(radiograph("a"), tmp_path / "1.dcm")
     save(radiograph("a"), tmp_path / "2.dcm")
     index = index_files(list_files(tmp_path), read_header)
-    (study,) = read_studies(index, read_header)
+    (study,) = studies_of(index)
     (excluded,) = study.excluded
     assert (excluded.state, excluded.reason, excluded.source.file.name) == ("declined", "duplicate_instance", "2.dcm")
     assert len(study.included) == 1
@@ -54,7 +60,7 @@ def test_files_without_identity_are_kept_with_their_reason(tmp_path, read_header
     save(radiograph("b", SOPInstanceUID=None, study="s"), tmp_path / "2.dcm")
     (tmp_path / "3.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\x08\x00\x05\x00XX\xff\xff")
     index = index_files(list_files(tmp_path), read_header)
-    studies = {study.study_instance_uid: study for study in read_studies(index, read_header)}
+    studies = {study.study_instance_uid: study for study in studies_of(index)}
     assert None in studies
     excluded = [image for study in studies.values() for image in study.images]
     assert all(isinstance(image, ExcludedImage) and image.state == "failed" for image in excluded)
@@ -73,13 +79,13 @@ def test_several_values_of_an_identifier_are_a_mistake_of_the_file(tmp_path, rea
     for number, keyword in enumerate(("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")):
         with_several(tmp_path / f"{number}.dcm", **{keyword: ["1.2.3", "1.2.4"]})
     index = index_files(list_files(tmp_path), read_header)
-    excluded = [image for study in read_studies(index, read_header) for image in study.excluded]
+    excluded = [image for study in studies_of(index) for image in study.excluded]
     assert [image.reason for image in excluded] == ["header_invalid"] * 4
 
 
 def test_several_values_of_a_number_cost_nothing(tmp_path, read_header):
     with_several(tmp_path / "1.dcm", SeriesNumber=["1", "2"], InstanceNumber=["3", "4"], ImagerPixelSpacing="0.1")
-    (study,) = read_studies(index_files(list_files(tmp_path), read_header), read_header)
+    (study,) = studies_of(index_files(list_files(tmp_path), read_header))
     (image,) = study.included
     assert image.imager_pixel_spacing_mm is None
 
@@ -113,7 +119,7 @@ def test_one_file_is_an_input_too(tmp_path):
 def test_a_study_that_names_different_patients_is_not_analysed(tmp_path, read_header, caplog):
     for number, patient in enumerate(("ID-7", "ID-8"), start=1):
         save(radiograph(str(number), study="a", PatientID=patient), tmp_path / f"{number}.dcm")
-    (study,) = read_studies(index_files(list_files(tmp_path), read_header), read_header)
+    (study,) = studies_of(index_files(list_files(tmp_path), read_header))
     assert [(image.state, image.reason) for image in study.images] == [("failed", "header_invalid")] * 2
     assert not any(isinstance(image.source, SourceImage) for image in study.images)  # nothing refers to them
     assert "different patients" in caplog.text
@@ -123,5 +129,69 @@ def test_a_study_that_names_different_patients_is_not_analysed(tmp_path, read_he
 def test_a_missing_patient_id_contradicts_none(tmp_path, read_header):
     for number, patient in enumerate(("ID-7", "", None), start=1):
         save(radiograph(str(number), study="a", PatientID=patient), tmp_path / f"{number}.dcm")
-    (study,) = read_studies(index_files(list_files(tmp_path), read_header), read_header)
+    (study,) = studies_of(index_files(list_files(tmp_path), read_header))
     assert len(study.included) == 3
+
+
+def test_every_header_is_read_once(tmp_path, read_header):
+    for number in range(3):
+        save(radiograph(str(number), study=str(number % 2)), tmp_path / f"{number}.dcm")
+    asked = []
+
+    def count(file):
+        asked.append(file.name)
+        return read_header(file)
+
+    studies = studies_of(index_files(list_files(tmp_path), count))
+    assert sorted(asked) == ["0.dcm", "1.dcm", "2.dcm"]
+    assert [len(study.included) for study in studies] == [2, 1]
+
+
+def test_a_header_comes_back_as_it_was_read(tmp_path, read_header):
+    save(
+        radiograph(PatientName="Müller^Änne", ImagerPixelSpacing=[0.1, 0.2], StudyDescription="a\\b"),
+        tmp_path / "1.dcm",
+    )
+    (file,) = list_files(tmp_path)
+    read = read_header(file)
+    (study,) = studies_of(index_files([file], lambda _: read))
+    assert study.included[0].header == read.header
+    assert study.included[0].has_pixel_data is read.has_pixel_data
+    assert study.analysed_at == NOW
+
+
+def test_bytes_are_read_like_files(tmp_path, read_header):
+    path = save(radiograph(), tmp_path / "1.dcm")
+    (of_file,) = studies_of(index_files(list_files(path), read_header))
+    (of_bytes,) = studies_of(index_files([SourceFile(Path("x"), "x", path.read_bytes())], read_header))
+    assert of_bytes.included[0].header == of_file.included[0].header
+    assert of_bytes.included[0].file.data == path.read_bytes()
+
+
+def test_a_file_name_that_is_no_unicode_is_accounted_for(tmp_path, read_header):
+    path = save(radiograph(), tmp_path / "1.dcm")
+    name = os.fsdecode(b"\xff.dcm")
+    path.rename(tmp_path / name)
+    index = index_files(list_files(tmp_path), read_header)
+    assert index.file_names(index.study_uids[0]) == [name]
+    assert [image.file.name for image in studies_of(index)[0].included] == [name]
+
+
+def test_the_headers_of_a_large_folder_are_not_held_in_memory(read_header, tmp_path):
+    path = save(radiograph(), tmp_path / "1.dcm")
+    reply = read_header(SourceFile(path, "1.dcm"))
+    small = len(reply.header.to_json())
+
+    def invent(file):
+        header = copy.deepcopy(reply.header)
+        header.SOPInstanceUID, header.StudyInstanceUID = f"1.2.{file.name}", f"1.3.{file.name}"
+        return dataclasses.replace(reply, header=header)
+
+    count = 3000
+    tracemalloc.start()
+    index = index_files((SourceFile(path, str(number)) for number in range(count)), invent)
+    held = tracemalloc.get_traced_memory()[0]  # of Python's own; SQLite keeps a few MiB and puts the rest on disk
+    tracemalloc.stop()
+    assert index.files == count
+    assert held < count * small / 10
+    index.close()

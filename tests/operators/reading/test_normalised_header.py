@@ -16,7 +16,6 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from operators.encoding.image_objects import encode_image
-from operators.encoding.study_objects import report_study
 from operators.reading.decoder_process import _answer as answer
 from operators.reading.grey_scale import render
 from operators.reading.header_values import valid_values
@@ -27,13 +26,14 @@ from operators.records.errors import ImageError
 from operators.records.images import EncodedImage
 from operators.records.rules import ObjectRule, Scope
 from operators.records.study import Study
-from tests.built_studies import PAGE, PROVENANCE, Look, segment
+from tests.built_studies import DESCRIPTION, PROVENANCE, Look, segment
 from tests.header_variants import NO_OBJECTS, OBJECTS, VARIANTS, HeaderVariant, put, raw
 from tests.phantoms import classification as phantom_classification
 from tests.phantoms import radiograph, source_image
+from tests.segmentations import report
 
 SCOPE = Scope(tuple(BODY_PARTS), False, 64, 10**8)
-RULE = ObjectRule(heatmap=False, sc=False, gsps=False, labelmap=False, viewer_geometry=True)
+RULE = ObjectRule(frozenset(), viewer_geometry=True)
 REFUSED = {"header_invalid", "multi_frame", "body_part_out_of_scope", "for_processing", "colour"}
 
 
@@ -60,7 +60,7 @@ def encode(header: Dataset) -> tuple[EncodedImage, Dataset | None]:
     radiograph = phantom_classification(source=source_image(header)).radiograph
     encoded = encode_image(segment(radiograph, Look("abnormal", 2)), 1, RULE, PROVENANCE)
     study = Study(str(header.get("StudyInstanceUID")), (encoded,))
-    return encoded, report_study(study, PAGE, pdf=False).objects.get("sr")
+    return encoded, report(study, DESCRIPTION).objects.get("sr")
 
 
 def test_the_table_is_large_and_says_what_becomes_of_each_variant():
