@@ -20,10 +20,10 @@ from tqdm import tqdm
 from operators.classification.classify import classify
 from operators.localization.localize import localize
 from operators.networks.bundle import Bundle
-from operators.networks.fitted import fitted_rules
 from operators.networks.loading import load_classifier
 from operators.records.images import Localization, Radiograph
 from operators.records.sources import SourceFile, SourceImage
+from operators.records.states import State
 from training.datasets.errors import or_exit
 from training.datasets.phantoms import FINDINGS, Phantom, draw_phantom, mask_box
 
@@ -51,14 +51,15 @@ class Tried:
 
 def try_phantoms(bundle: Bundle, count: int, seed: int) -> list[Tried]:
     """Classify ``count`` phantoms, half of them without a finding, that no training has seen (its seeds are small)."""
-    maps, rule = fitted_rules(bundle)
+    fitted = bundle.fitted
     tried = []
     for index in tqdm(range(count), unit="phantom", disable=not sys.stderr.isatty()):
         finding = "none" if index % 2 == 0 else FINDINGS[1 + (index // 2) % 3]
         phantom = draw_phantom(seed * 1_000_000 + index, finding, ROWS, COLUMNS)
         file = SourceFile(Path(str(index)), str(index))
         source = SourceImage(file, Dataset(), str(index), None, None, None, None, True)
-        tried.append(Tried(phantom, localize(classify(Radiograph(source, phantom.pixels), bundle, maps), rule, maps)))
+        classification = classify(Radiograph(source, phantom.pixels), bundle, fitted.maps)
+        tried.append(Tried(phantom, localize(classification, fitted.boxes)))
     return tried
 
 
@@ -96,7 +97,7 @@ def summary(tried: Sequence[Tried]) -> str:
     parts = []
     for name, wanted in (("with a finding", True), ("without", False)):
         states = [t.localization.classification.state for t in tried if (t.phantom.finding != "none") is wanted]
-        counts = ", ".join(f"{states.count(state)} {state}" for state in ("normal", "doubt", "abnormal"))
+        counts = ", ".join(f"{states.count(state)} {state}" for state in (State.NORMAL, State.DOUBT, State.ABNORMAL))
         parts.append(f"{len(states)} {name}: {counts}")
     brightest = np.mean([t.probability for t in tried])
     return f"{'; '.join(parts)}; mean probability {brightest:.2f}"

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from operators.classification.classify import classify
 from operators.networks.bundle import Bundle
-from operators.networks.fitted import fitted_rules
 from operators.networks.loading import read_config
 from operators.records.errors import BundleError
 from operators.records.images import Radiograph
@@ -59,7 +58,7 @@ class Defaults:
 
 def defaults_of(classifier: Bundle, prompt: PromptRule) -> Defaults:
     """Return what the application does with a classifier; ``prompt`` as ``prompt_of`` gives it."""
-    return Defaults(*fitted_rules(classifier), prompt)
+    return Defaults(classifier.fitted.maps, classifier.fitted.boxes, prompt)
 
 
 def prompt_of(segmenter_root: Path, checkpoint: str | None = None) -> PromptRule:

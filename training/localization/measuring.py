@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from operators.classification.classify import classify
-from operators.localization.activation_maps import activation_map
+from operators.localization.activation_maps import activation_map, is_absolute
 from operators.localization.boxes import find_boxes, shown
 from operators.networks.bundle import Bundle
 from operators.records.geometry import PixelBox
@@ -99,7 +99,9 @@ class _Mapped:
     def localization(self, found: Sequence[tuple[float, PixelBox]], rule: MapRule) -> Localization:
         """Return the record that the application would hand on."""
         boxes, scores = tuple(box for _, box in found), tuple(score for score, _ in found)
-        return Localization(self.classification, self.heatmap, boxes, scores, rule.name)
+        return Localization(
+            self.classification, self.heatmap, boxes, scores, rule, not is_absolute(self.classification, rule)
+        )
 
 
 def find(mapped: _Mapped, rule: BoxRule, most: int) -> tuple[list[tuple[float, PixelBox]], int]:

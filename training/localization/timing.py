@@ -14,6 +14,7 @@ from operators.localization.localize import localize
 from operators.networks.bundle import Bundle
 from operators.records.images import Classification, Localization, Radiograph
 from operators.records.rules import BoxRule, MapRule
+from operators.records.states import State
 from training.localization.arms import OUTLINES, Arm
 from training.localization.masks import Mask
 from training.localization.measuring import outlines
@@ -51,11 +52,11 @@ def time_arms(cases: Sequence[Case], tools: Tools, arms: Sequence[Arm]) -> dict[
 
 def _classified(bundle: Bundle, rule: MapRule, radiograph: Radiograph) -> Classification:
     classification = classify(radiograph, bundle, rule, everything=True)
-    return replace(classification, state="abnormal")  # the gate is open
+    return replace(classification, state=State.ABNORMAL)  # the gate is open
 
 
 def _localized(arm: Arm, classification: Classification) -> Localization:
-    return localize(classification, arm.boxes, arm.maps)
+    return localize(classification, arm.boxes)
 
 
 def _outlined(arm: Arm, tools: Tools, localization: Localization) -> Sequence[Mask]:

@@ -366,7 +366,7 @@ def test_boxes_are_fitted_on_the_map_that_the_application_will_have(data_set):
     image = replace(image, boxes=((2.0, 2.0, 20.0, 30.0),))
     maps = MapRule(flips=True)
     (prediction,) = predict(bundle, [image], maps)
-    fitted = replace(bundle, metadata={"operating_points": POINTS})
+    fitted = replace(bundle, metadata={**bundle.metadata, "operating_points": POINTS})
     expected = classify(radiograph_of(image), fitted, maps, everything=True)
     assert prediction.logit == pytest.approx(expected.opinions[0].logit)
     assert prediction.image.calibrated(POINTS) == pytest.approx(activation_map(expected, maps), abs=1e-6)
