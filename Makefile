@@ -4,12 +4,18 @@ PYTHON ?= $(shell for p in $(SUPPORTED); do command -v $$p >/dev/null 2>&1 && $$
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 DEMO := build/demo
+# A worker for each core, at most four: each takes up to 4 GB of memory.
+PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4
+# How much of the judges' matrix is tested: pairs or full (tests/integration/matrix.py); CI takes full.
+MATRIX ?= pairs
+export OSTEOMAP_MATRIX = $(MATRIX)
 
-.PHONY: help setup demo test viewer-test lint clean
+.PHONY: help setup demo test test-fast viewer-test lint clean
 help:
 	@echo "make demo              set up, run on phantoms, open build/demo/output/report.html"
 	@echo "make demo INPUT=DIR    the same on your own DICOM files"
-	@echo "make test              set up, lint, type check, test"
+	@echo "make test              set up, lint, type check, test; make test MATRIX=full is what CI runs"
+	@echo "make test-fast         the unit tests: no start of the application, no training, no validators"
 	@echo "make viewer-test       results in Chromium: the report page and the OHIF viewer (Orthanc, Chromium, npm)"
 	@echo "make lint              ruff and mypy only"
 
@@ -35,10 +41,13 @@ else
 endif
 
 test: setup lint
-	$(BIN)/python -m pytest -m "not viewer"
+	$(PYTEST) -m "not viewer"
+
+test-fast: setup
+	$(PYTEST) -m "not (slow or external or shared_data or viewer)"
 
 viewer-test: setup
-	$(BIN)/python -m pytest -m viewer
+	$(PYTEST) -m viewer
 
 lint: setup
 	$(BIN)/ruff check .

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.integration.matrix import Cell, build_matrix
+from tests.integration.matrix import Matrix
 from tests.monai_app.application import Run, run
 
 
@@ -16,6 +14,5 @@ def real_run(shared, tmp_path_factory) -> Run:
 
 
 @pytest.fixture(scope="session")
-def matrix(tmp_path_factory, tally) -> dict[str, list[Cell]]:
-    folder: Path = tmp_path_factory.mktemp("matrix")
-    return build_matrix(folder, tally)
+def matrix(tmp_path_factory, tally) -> Matrix:
+    return Matrix(tmp_path_factory.mktemp("matrix"), tally)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from tests.integration.validators import Verdict
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RECORD = ROOT / "build" / "judges.json"
+MATRIX = os.environ.get("OSTEOMAP_MATRIX", "pairs")  # or full: how much the judges see (tests.integration.matrix)
 KINDS = ("sr", "pdf", "seg", "heatmap", "labelmap", "sc", "gsps")
 KNOWN_IN_2022 = tuple(kind for kind in KINDS if kind != "labelmap")
 # What dciodvfy of 2022 says of any LABELMAP segmentation, an object of the Standard of 2024; nothing else is allowed.
@@ -157,8 +159,22 @@ class Tally:
         self.objects[judge, kind] += 1
         self.errors[judge, kind] += errors
 
+    def counts(self) -> dict[str, list[tuple[str, str, int]]]:
+        """Return the numbers as plain lists, which a worker of pytest-xdist can send."""
+        return {
+            name: [(judge, what, number) for (judge, what), number in getattr(self, name).items()]
+            for name in ("objects", "errors", "warnings")
+        }
+
+    def merge(self, counts: Mapping[str, Sequence[tuple[str, str, int]]]) -> None:
+        """Add the ``counts`` of another tally."""
+        for name, numbers in counts.items():
+            getattr(self, name).update({(judge, what): number for judge, what, number in numbers})
+
     def write(self) -> None:
-        """Put what was judged in this session into the record; a session of a few tests leaves what a full one said."""
+        """Put what was judged of the full matrix into the record; a few tests of it leave what all of them said."""
+        if MATRIX != "full":
+            return
         record = json.loads(RECORD.read_text("utf-8")) if RECORD.is_file() else {}
         for judge in {name for name, _ in self.objects}:
             said = {

@@ -1,6 +1,6 @@
 """The record of the judges as a page: ``python -m tests.integration.judges_table`` writes docs/judges.md.
 
-The record, build/judges.json, is what ``make test`` and ``make viewer-test`` leave behind.
+The record, build/judges.json, is what ``make test`` and ``make viewer-test`` leave behind, both with ``MATRIX=full``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.integration.judges import (
     STOW,
     VIEWER,
 )
-from tests.integration.matrix import EVERY_STATE, JUDGED, cells
+from tests.integration.matrix import EVERY_STATE, JUDGED, full_cells
 from tests.viewer.ohif import LOCK
 
 PAGE = ROOT / "docs" / "judges.md"
@@ -51,7 +51,7 @@ PACKAGES = {judge: about.package for judge, about in JUDGES.items()} | {
 HEAD = """# The judges
 
 Programs that we did not write judge every kind of object that the application writes. This page is made of what they
-said: `make test && make viewer-test`, then `.venv/bin/python -m tests.integration.judges_table`.
+said: `make test viewer-test MATRIX=full`, then `.venv/bin/python -m tests.integration.judges_table`.
 
 The objects: {variants} variants of a source header (`tests/header_variants.py`), {full} of them in all {states} states
 (normal, doubt, abnormal with one and with three findings, declined, two views, two series), the others in one:
@@ -71,7 +71,9 @@ def render(record: Mapping[str, Any]) -> str:
 
 
 def _lines(record: Mapping[str, Any]) -> Iterator[str]:
-    yield HEAD.format(variants=len(JUDGED), full=len(EVERY_STATE), states=len(STATES), studies=sum(1 for _ in cells()))
+    yield HEAD.format(
+        variants=len(JUDGED), full=len(EVERY_STATE), states=len(STATES), studies=sum(1 for _ in full_cells())
+    )
     yield "## Object by judge\n"
     yield "Objects judged, and errors found; – where the judge does not know the kind of object.\n"
     yield f"| | {' | '.join(judges())} |"

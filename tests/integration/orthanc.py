@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,9 +59,10 @@ class Orthanc:
         association.release()
         return statuses, rejected
 
-    def clear(self) -> None:
-        for study in requests.get(f"{self.address}/studies", timeout=30).json():
-            requests.delete(f"{self.address}/studies/{study}", timeout=30).raise_for_status()
+    def remove(self, study_uids: Iterable[str]) -> None:
+        for uid in study_uids:
+            (found,) = requests.post(f"{self.address}/tools/lookup", data=uid, timeout=30).json()
+            requests.delete(f"{self.address}{found['Path']}", timeout=30).raise_for_status()
 
 
 def _send_at_once(event: evt.Event) -> None:
@@ -93,6 +94,7 @@ def _configuration(folder: Path, http_port: int, dicom_port: int) -> dict[str, o
         "DicomModalities": {"osteomap": {"AET": CALLER, "Host": "127.0.0.1", "Port": 1, "AllowStore": True}},
         "UnknownSopClassAccepted": False,
         "OverwriteInstances": False,
+        "SyncStorageArea": False,
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "StudiesMetadata": "Full", "SeriesMetadata": "Full"},
     }
 

@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from tests.built_studies import STATES
-from tests.integration.judges import STORE, STOW, kind_of
-from tests.integration.matrix import JUDGED
+from tests.integration.judges import KINDS, STORE, STOW, kind_of
+from tests.integration.matrix import JUDGED, PLAIN, Matrix, states_of
 from tests.integration.orthanc import Orthanc, running_orthanc
 
 pytestmark = pytest.mark.external
 
-ASSOCIATIONS = 4
 LABELMAP = "1.2.840.10008.5.1.4.1.1.66.7"
 RESPONSES = {"FailedSOPSequence", "OtherFailuresSequence"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def orthanc(tmp_path_factory) -> Iterator[Orthanc]:
     with running_orthanc(tmp_path_factory.mktemp("orthanc")) as server:
         yield server
 
 
-@pytest.fixture(scope="module")
-def written(matrix) -> dict[str, list[tuple[str, Dataset]]]:
-    """Kind and data set of every object of a variant, each SOP Instance UID once.
+def objects_of(matrix: Matrix, name: str) -> list[tuple[str, Dataset]]:
+    """Return kind and data set of every object of a variant, each SOP Instance UID once.
 
     Variants with a UID of their own have the same one in each state; the largest study of those stays.
     """
-    objects: dict[str, list[tuple[str, Dataset]]] = {}
-    for name, cells in matrix.items():
-        once: dict[str, tuple[str, Dataset]] = {}
-        for cell in sorted(cells, key=lambda cell: len(cell.objects.paths)):
-            once |= {str((ds := dcmread(path)).SOPInstanceUID): (kind_of(path), ds) for path in cell.objects.paths}
-        objects[name] = list(once.values())
-    return objects
+    once: dict[str, tuple[str, Dataset]] = {}
+    studies = [matrix.written(name, state) for state in states_of(name)]
+    for study in sorted(studies, key=lambda study: len(study.paths)):
+        once |= {str((ds := dcmread(path)).SOPInstanceUID): (kind_of(path), ds) for path in study.paths}
+    return list(once.values())
 
 
 def assert_archived(archive: Orthanc, sent: list[Dataset]) -> None:
@@ -58,27 +52,24 @@ def assert_archived(archive: Orthanc, sent: list[Dataset]) -> None:
         assert [uid for uid, ds in objects.items() if returned[uid] != ds] == []
 
 
-def test_dimse_stores_every_object(orthanc, written, tally):
+@pytest.mark.parametrize("name", JUDGED)
+def test_dimse_stores_every_object(orthanc, matrix, tally, name):
     """This Orthanc does not know LABELMAP and rejects that context; a peer like it gets the BINARY object only."""
-    objects = [item for items in written.values() for item in items]
-    with ThreadPoolExecutor(ASSOCIATIONS) as pool:
-        parts = [[ds for _, ds in objects[start::ASSOCIATIONS]] for start in range(ASSOCIATIONS)]
-        replies = list(pool.map(orthanc.store, parts))
-    assert all(rejected == {LABELMAP} for _, rejected in replies)
-    statuses = {uid: status for accepted, _ in replies for uid, status in accepted.items()}
+    objects = objects_of(matrix, name)
+    statuses, rejected = orthanc.store([ds for _, ds in objects])
+    assert rejected == {ds.SOPClassUID for _, ds in objects} & {LABELMAP}
     assert set(statuses.values()) == {0x0000}
     sent = [(kind, ds) for kind, ds in objects if kind != "labelmap"]
     assert len(statuses) == len(sent)
+    assert_archived(orthanc, [ds for _, ds in sent])
     for kind, _ in sent:
         tally.count(STORE, kind)
-    for name in JUDGED:
-        assert_archived(orthanc, [ds for kind, ds in written[name] if kind != "labelmap"])
-    orthanc.clear()
+    orthanc.remove({ds.StudyInstanceUID for _, ds in sent})  # the same objects come again over DICOMweb
 
 
 @pytest.mark.parametrize("name", JUDGED)
-def test_dicomweb_stores_every_object(orthanc, written, tally, name):
-    objects = written[name]
+def test_dicomweb_stores_every_object(orthanc, matrix, tally, name):
+    objects = objects_of(matrix, name)
     response = orthanc.web.store_instances([ds for _, ds in objects])
     assert not [element.keyword for element in response if element.keyword in RESPONSES and element.value]
     assert len(response.ReferencedSOPSequence) == len(objects)
@@ -87,5 +78,5 @@ def test_dicomweb_stores_every_object(orthanc, written, tally, name):
         tally.count(STOW, kind)
 
 
-def test_all_states_were_sent(matrix):
-    assert {cell.state for cells in matrix.values() for cell in cells} == set(STATES)
+def test_a_labelmap_is_among_the_objects(matrix):
+    assert {kind_of(path) for path in matrix.written(PLAIN, "abnormal_1").paths} == set(KINDS)
