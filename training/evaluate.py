@@ -15,9 +15,9 @@ from typing import Any
 from operators.networks.loading import WEIGHTS
 from operators.networks.weights import sha256
 from training.datasets.errors import or_exit
-from training.evaluation.evaluation import About, points_together, write_evaluation
+from training.evaluation.evaluation import About, mean_operating_points, write_evaluation
 from training.evaluation.evaluation_tables import evaluation_tables
-from training.evaluation.score_writer import data_of, scores_of_run
+from training.evaluation.score_writer import identify_data_set, scores_of_run
 from training.evaluation.text_tables import as_markdown
 from training.learning.preflight import split_records
 
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 def evaluate_run(options: argparse.Namespace) -> dict[str, Any]:
     """Evaluate a run of the application on a split and write the files of the evaluation."""
     metadata = [json.loads((bundle / "configs" / "metadata.json").read_text("utf-8")) for bundle in options.bundle]
-    points = points_together([each["operating_points"] for each in metadata])
+    points = mean_operating_points([each["operating_points"] for each in metadata])
     records = split_records(options.dataset_dir, options.split, options.parts)
     root = options.dataset_dir if options.dataset_dir.is_dir() else options.dataset_dir.parent
     scores = scores_of_run(options.result, records, root, points)
@@ -49,7 +49,7 @@ def evaluate_run(options: argparse.Namespace) -> dict[str, Any]:
         "+".join(bundle.resolve().name for bundle in options.bundle),
         "+".join(str(each["version"]) for each in metadata),
         sha256(options.bundle[0] / WEIGHTS) if len(metadata) == 1 else None,
-        *data_of(options.dataset_dir),
+        *identify_data_set(options.dataset_dir),
         options.split,
     )
     return write_evaluation(scores, points, about, options.output_dir)

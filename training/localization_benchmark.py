@@ -24,16 +24,25 @@ from training.datasets.fracatlas import mask_folder
 from training.datasets.manifest import ImageRecord
 from training.evaluation.metrics import as_json
 from training.evaluation.resampling import RESAMPLES
-from training.evaluation.score_writer import data_of
-from training.evaluation.scored_images import names_of
+from training.evaluation.score_writer import identify_data_set
+from training.evaluation.scored_images import image_names
 from training.evaluation.text_tables import as_markdown
-from training.localization.arms import OUTLINES, Arm, Defaults, arms_of, choose_arms, defaults_of, possible, prompt_of
-from training.localization.images import Images, images_of
+from training.localization.arms import (
+    OUTLINES,
+    Arm,
+    Defaults,
+    all_arms,
+    application_defaults,
+    choose_arms,
+    possible,
+    segmenter_prompt,
+)
+from training.localization.images import Images, benchmark_images
 from training.localization.measuring import measure, read_case
 from training.localization.picture import draw
 from training.localization.rows import Case, Measured, Tools
 from training.localization.summary import ArmResult, summarise
-from training.localization.tables import tables
+from training.localization.tables import benchmark_tables
 from training.localization.timing import time_arms
 
 SCHEMA = 1
@@ -67,7 +76,7 @@ def benchmark(
     """
     marked = any(record.mask is not None or record.boxes for record, _ in cases)
     chosen = [case for case in cases if marked or case[0].label == 1]
-    named = [arm for arm in choose_arms(arms_of(defaults), options.arms) if marked or arm.kind == OUTLINES]
+    named = [arm for arm in choose_arms(all_arms(defaults), options.arms) if marked or arm.kind == OUTLINES]
     if not chosen or not named:
         what = "outlines of abnormal images can be measured; name other arms or another split"
         raise InputError(f"{options.dataset}: no image has a mask or a box, so only {what}")
@@ -88,7 +97,7 @@ def write(
     title = "{}, split {}: {}".format(
         about["data"], about["split"], ", ".join(c["bundle"] for c in about["classifiers"])
     )
-    markdown = as_markdown(tables(results, images, title))
+    markdown = as_markdown(benchmark_tables(results, images, title))
     content = {
         **about,
         "size_cuts": images.cuts,
@@ -119,7 +128,10 @@ def summary(result: ArmResult) -> dict[str, Any]:
         "rules": arm,
         "seconds": asdict(result.seconds),
         "measures": as_json(result.overall),
-        "strata": {kind: {name: as_json(of) for name, of in named.items()} for kind, named in result.strata.items()},
+        "strata": {
+            kind: {name: as_json(estimates) for name, estimates in strata.items()}
+            for kind, strata in result.strata.items()
+        },
     }
 
 
@@ -158,17 +170,17 @@ def main(arguments: list[str] | None = None) -> int:
 def run_benchmark(options: argparse.Namespace) -> str:
     """Measure and write; return the Markdown."""
     records = read_dataset(options.dataset, options.split, (), "official", mask_folder(options.dataset))
-    cases = limited(list(zip(records, names_of(records), strict=True)), options.limit)
+    cases = limited(list(zip(records, image_names(records), strict=True)), options.limit)
     segmenter = load_segmenter(options.segmenter, options.checkpoint)
-    prompt = prompt_of(options.segmenter, options.checkpoint)
+    prompt = segmenter_prompt(options.segmenter, options.checkpoint)
     measured: list[Measured] = []
     results: list[ArmResult] = []
     classifiers = [load_classifier(path) for path in options.classifiers]
     for classifier in classifiers:
         tools = Tools(classifier, segmenter, options.most)
-        rows, summaries = benchmark(cases, tools, defaults_of(classifier, prompt), options)
-        images, measured, results = images_of(rows), measured + rows, results + summaries
-    name, digest = data_of(options.dataset)
+        rows, summaries = benchmark(cases, tools, application_defaults(classifier, prompt), options)
+        images, measured, results = benchmark_images(rows), measured + rows, results + summaries
+    name, digest = identify_data_set(options.dataset)
     about = {
         "schema_version": SCHEMA,
         "data": name,

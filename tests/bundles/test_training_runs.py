@@ -18,9 +18,9 @@ from operators.classification.classify import classify
 from operators.networks.loading import load_bundle, load_classifier
 from operators.records.errors import BundleError
 from training.datasets.dataset import read_dataset
-from training.evaluation.scored_images import names_of
+from training.evaluation.scored_images import image_names
 from training.export import main as export
-from training.fitting.predictions import NOT_FITTED, radiograph_of
+from training.fitting.predictions import NOT_FITTED, record_as_radiograph
 from training.mura_phantoms import main as write_mura
 from training.phantoms import main as write_phantoms
 
@@ -102,7 +102,7 @@ def test_the_papers_recipe_trains_and_is_a_bundle_of_its_own(name, mura, tmp_pat
     assert (expected["num_channels"], expected["spatial_shape"]) == (3, [224, 224])
     bundle = load_bundle(copy)
     bundle = dataclasses.replace(bundle, metadata={**bundle.metadata, "operating_points": NOT_FITTED})
-    picture = radiograph_of(read_dataset(mura, "test")[0])
+    picture = record_as_radiograph(read_dataset(mura, "test")[0])
     assert bundle.preprocess(picture.pixels.copy()).shape == (3, 224, 224)
     assert 0 < classify(picture, bundle).probability < 1
 
@@ -115,8 +115,8 @@ def test_evaluation_gives_what_the_application_computes(name, mura, tmp_path):
         scores = {row["name"]: row for row in csv.DictReader(file)}
     assert len(scores) == len(records)
     bundle = load_classifier(ROOT / "bundles" / name)
-    for key, record in list(zip(names_of(records), records, strict=True))[:6]:
-        expected = classify(radiograph_of(record), bundle)
+    for key, record in list(zip(image_names(records), records, strict=True))[:6]:
+        expected = classify(record_as_radiograph(record), bundle)
         assert float(scores[key]["probability"]) == pytest.approx(expected.probability, abs=1e-4)
         assert scores[key]["state"] == expected.state
     assert (tmp_path / "evaluation.html").is_file()

@@ -18,14 +18,14 @@ from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
 
 from training.batches.findings import finding_mask, pixel_box
-from training.batches.image_sampling import Draw
+from training.batches.image_sampling import SampledIndex
 from training.batches.images import read_pixels
-from training.batches.map_batches import plain
+from training.batches.map_batches import as_plain_tensor
 from training.datasets.errors import InputError
 from training.datasets.manifest import ManifestError
 
 
-def wide_cut(item: Mapping[str, Any], reach: float, largest: int) -> dict[str, Any]:
+def cut_surroundings(item: Mapping[str, Any], reach: float, largest: int) -> dict[str, Any]:
     """Return the pixels from which all windows of a finding are cut.
 
     Parameters
@@ -85,7 +85,7 @@ def _reduce(picture: NDArray[Any], scale: float) -> NDArray[Any]:
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BOX))
 
 
-class DrawnFindings(Dataset[dict[str, Any]]):
+class SampledFindings(Dataset[dict[str, Any]]):
     """Findings in memory, each prompted at random by the seed of its draw.
 
     Parameters
@@ -93,25 +93,25 @@ class DrawnFindings(Dataset[dict[str, Any]]):
     findings
         As ``training.batches.findings.findings`` gives them.
     transform
-        From ``wide_cut``'s items to samples, seeded for each draw.
+        From ``cut_surroundings``'s items to samples, seeded for each draw.
     reach, largest
-        As in ``wide_cut``.
+        As in ``cut_surroundings``.
     """
 
     def __init__(self, findings: Sequence[Mapping[str, Any]], transform: Compose, reach: float, largest: int) -> None:
         bar = tqdm(findings, desc="findings", unit="finding", disable=not sys.stderr.isatty())
-        self.cuts = [{**wide_cut(item, reach, largest), "index": index} for index, item in enumerate(bar)]
+        self.cuts = [{**cut_surroundings(item, reach, largest), "index": index} for index, item in enumerate(bar)]
         self.transform = transform
 
     def __len__(self) -> int:
         return len(self.cuts)
 
-    def __getitem__(self, draw: Draw) -> dict[str, Any]:
+    def __getitem__(self, draw: SampledIndex) -> dict[str, Any]:
         self.transform.set_random_state(draw.seed)
         return self.transform(self.cuts[draw.index])  # type: ignore[no-any-return]
 
 
-class HardFindings(Sampler[Draw]):
+class HardFindingSampler(Sampler[SampledIndex]):
     """Draw findings with a probability that grows with their recent 1 - Dice.
 
     The draws are a function of seed, epoch and what was learnt before; the state is saved with the training, so that a
@@ -137,7 +137,7 @@ class HardFindings(Sampler[Draw]):
     def __len__(self) -> int:
         return len(self.difficulty)
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[SampledIndex]:
         random = np.random.default_rng([self.seed, self.epoch])
         weights = self.difficulty.double().numpy().clip(0.02, 1.0) ** self.power
         # one place per draw on the line of all weights, evenly spaced: as even as a shuffle where all weights are equal
@@ -145,7 +145,7 @@ class HardFindings(Sampler[Draw]):
         places = (np.arange(len(self)) + random.random()) / len(self)
         chosen = random.permutation(np.searchsorted(edges, places, side="right").clip(max=len(self) - 1))
         seeds = random.integers(0, 2**31, len(self))
-        yield from (Draw(int(index), int(seed)) for index, seed in zip(chosen, seeds, strict=True))
+        yield from (SampledIndex(int(index), int(seed)) for index, seed in zip(chosen, seeds, strict=True))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what a checkpoint keeps."""
@@ -169,7 +169,7 @@ class HardFindings(Sampler[Draw]):
         self.epoch = trainer.state.epoch
 
     def _learn(self, trainer: Engine) -> None:
-        self.note(plain(trainer.state.batch["index"]), one_minus_dice(trainer.state.output))
+        self.note(as_plain_tensor(trainer.state.batch["index"]), one_minus_dice(trainer.state.output))
 
     def note(self, indices: Tensor, difficulty: Tensor) -> None:
         """Take in the new values of some findings, both (n,)."""
@@ -180,7 +180,7 @@ class HardFindings(Sampler[Draw]):
 def one_minus_dice(output: Mapping[str, Any]) -> Tensor:
     """Return 1 - Dice of the single masks of a trainer's output, (batch,)."""
     logits = output["pred"]["logits"].detach()[:, :1]
-    true = functional.interpolate(plain(output["label"]), logits.shape[-2:], mode="area")
+    true = functional.interpolate(as_plain_tensor(output["label"]), logits.shape[-2:], mode="area")
     found = (logits > 0).float()
     overlap, total = (value.flatten(1).sum(dim=1) for value in (found * true, found + true))
     return torch.as_tensor(1 - 2 * overlap / total.clamp_min(1))

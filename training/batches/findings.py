@@ -12,8 +12,8 @@ from torch import Tensor
 
 from operators.records.geometry import PixelBox, PixelGeometry, cut, square_around
 from training.batches.images import read_pixels
-from training.batches.map_batches import plain
-from training.batches.prompt_jitter import MOST_POINTS, NO_POINT, BoxErrors, Prompt
+from training.batches.map_batches import as_plain_tensor
+from training.batches.prompt_jitter import MAXIMUM_POINTS, NO_POINT, BoxErrors, Prompt
 from training.datasets.manifest import ImageRecord, ManifestError
 
 SMALLEST_WINDOW = 32  # original pixels, as the application has it
@@ -83,8 +83,8 @@ class CutFinding:
             "image": cut(image, window),
             "mask": cut(mask, window),
             "box": torch.tensor(geometry.box_to_input(prompt)),
-            "points": torch.zeros(MOST_POINTS, 2),
-            "point_labels": torch.full((MOST_POINTS,), NO_POINT),
+            "points": torch.zeros(MAXIMUM_POINTS, 2),
+            "point_labels": torch.full((MAXIMUM_POINTS,), NO_POINT),
         }
 
 
@@ -93,7 +93,7 @@ def prepare_prompt_batch(
 ) -> tuple[Tensor, Tensor, tuple[Prompt], dict[str, Any]]:
     """Return (image, mask, (prompt,), {}), as MONAI's engines take them."""
     image, mask, box, points, labels = (
-        plain(batch[key]).to(device, non_blocking=non_blocking)
+        as_plain_tensor(batch[key]).to(device, non_blocking=non_blocking)
         for key in ("image", "mask", "box", "points", "point_labels")
     )
     return image, mask, ({"box": box, "points": points, "point_labels": labels},), {}

@@ -13,19 +13,19 @@ from monai.transforms import Compose
 from torch.utils.data import Dataset, Sampler
 
 from training.batches.cache import ImageCache
-from training.batches.map_batches import plain
+from training.batches.map_batches import as_plain_tensor
 from training.datasets.manifest import ImageRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
+class SampledIndex:
     """One sample of an epoch: the image's place in the data set and the seed of its random transforms."""
 
     index: int
     seed: int
 
 
-class DrawnImages(Dataset[dict[str, Any]]):
+class SampledImages(Dataset[dict[str, Any]]):
     """Cached images, transformed at random by the seed of the draw.
 
     An item holds ``image`` and ``mask`` (1, height, width) float32, ``label`` 0 or 1, and ``guided``: the pixels of
@@ -54,7 +54,7 @@ class DrawnImages(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, draw: Draw) -> dict[str, Any]:
+    def __getitem__(self, draw: SampledIndex) -> dict[str, Any]:
         record = self.records[draw.index]
         image, mask = self.cache.read(draw.index)
         self.transform.set_random_state(draw.seed)
@@ -67,11 +67,11 @@ class DrawnImages(Dataset[dict[str, Any]]):
         drawn = self.transform(item)
         drawn = drawn[0] if isinstance(drawn, list) else drawn  # a crop transform returns a list of samples
         if self.channels is not None:
-            drawn["image"] = plain(self.channels(drawn["image"]))
+            drawn["image"] = as_plain_tensor(self.channels(drawn["image"]))
         return drawn  # type: ignore[no-any-return]
 
 
-class BalancedSampler(Sampler[Draw]):
+class BalancedSampler(Sampler[SampledIndex]):
     """Draw ``count`` images per epoch, ``abnormal_share`` of them abnormal; a process gets every n-th draw.
 
     The draws are a function of seed and epoch: a resumed training goes on as if it had never stopped, and n processes
@@ -97,7 +97,7 @@ class BalancedSampler(Sampler[Draw]):
     def __len__(self) -> int:
         return self.count // self.processes
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[SampledIndex]:
         random = np.random.default_rng([self.seed, self.epoch])
         if self.abnormal_share is None:
             chosen = random.permutation(len(self.labels))
@@ -106,8 +106,8 @@ class BalancedSampler(Sampler[Draw]):
             is_abnormal = random.random(self.count) < self.abnormal_share
             chosen = np.where(is_abnormal, random.choice(abnormal, self.count), random.choice(normal, self.count))
         seeds = random.integers(0, 2**31, self.count)
-        own = slice(self.rank, len(self) * self.processes, self.processes)
-        yield from (Draw(int(i), int(s)) for i, s in zip(chosen[own], seeds[own], strict=True))
+        shared = slice(self.rank, len(self) * self.processes, self.processes)
+        yield from (SampledIndex(int(i), int(s)) for i, s in zip(chosen[shared], seeds[shared], strict=True))
 
     def attach(self, trainer: Engine) -> None:
         """Follow the trainer's epochs."""

@@ -16,14 +16,14 @@ def prepare_map_batch(
 
     Where the finding's pixels are known, a crop is abnormal only if it holds some of them.
     """
-    image, mask = (plain(batch[key]).to(device, non_blocking=non_blocking) for key in ("image", "mask"))
+    image, mask = (as_plain_tensor(batch[key]).to(device, non_blocking=non_blocking) for key in ("image", "mask"))
     guided = batch["guided"].to(device).bool()
     inside = mask.flatten(1).amax(dim=1) > 0
     label = torch.where(guided, inside, batch["label"].to(device) > 0).float()[:, None]
     return image, {"label": label, "mask": mask, "guided": guided}
 
 
-def plain(tensor: Tensor) -> Tensor:
+def as_plain_tensor(tensor: Tensor) -> Tensor:
     """Drop MONAI's meta data, which slows every operation down."""
     return tensor.as_tensor() if hasattr(tensor, "as_tensor") else tensor
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 Array = NDArray[np.float64]
 Box = NDArray[np.float64]  # (4,): left, top, right, bottom
 POSITIVE, NEGATIVE, NO_POINT = 1, 0, -1  # as segment_anything's prompt encoder has them
-MOST_POINTS = 3
+MAXIMUM_POINTS = 3
 _FARTHEST = 2.5  # standard deviations; a box farther off shares nothing with the finding
 
 
@@ -74,7 +74,7 @@ def draw_points(
         Probabilities of the box's centre, and of a point in the mask with up to two points beside it, between the box
         and the box enlarged by half its sides; else no point.
     """
-    points, labels = np.zeros((MOST_POINTS, 2), np.float32), np.full(MOST_POINTS, NO_POINT, np.int64)
+    points, labels = np.zeros((MAXIMUM_POINTS, 2), np.float32), np.full(MAXIMUM_POINTS, NO_POINT, np.int64)
     kind = random.random_sample()
     if kind < shares[0]:
         points[0], labels[0] = (box[:2] + box[2:]) / 2, POSITIVE
@@ -82,7 +82,7 @@ def draw_points(
         inside = np.flatnonzero(mask)
         place = inside[random.randint(len(inside))]
         points[0], labels[0] = (place % mask.shape[1] + 0.5, place // mask.shape[1] + 0.5), POSITIVE
-        for index in range(1, 1 + random.randint(MOST_POINTS)):
+        for index in range(1, 1 + random.randint(MAXIMUM_POINTS)):
             place = _place_around(box, random)
             column, row = np.floor(place).astype(int).clip(0, mask.shape[0] - 1)
             if not mask[row, column]:
@@ -130,8 +130,8 @@ class WindowRange:
 class RandPromptedWindow(Randomizable):
     """Turn, stretch and flip a finding at random, prompt it with a box, and cut out the window that follows the box.
 
-    Takes the items of ``training.batches.finding_sampling.wide_cut`` and gives ``image`` and ``mask`` (1, size, size)
-    float32, the image [0, 1], the mask 0 or 1; ``box``, ``points``, ``point_labels`` of a ``Prompt``.
+    Takes the items of ``training.batches.finding_sampling.cut_surroundings`` and gives ``image`` and ``mask``
+    (1, size, size) float32, the image [0, 1], the mask 0 or 1; ``box``, ``points``, ``point_labels`` of a ``Prompt``.
     """
 
     def __init__(

@@ -186,7 +186,7 @@ def _sizes(decoded: Sequence[Decoded]) -> dict[str, Spread]:
         "columns": [image.columns for image in decoded],
         "long side": [max(image.rows, image.columns) for image in decoded],
     }
-    return {name: Spread(min(of), statistics.median(of), max(of)) for name, of in measures.items() if of}
+    return {name: Spread(min(sizes), statistics.median(sizes), max(sizes)) for name, sizes in measures.items() if sizes}
 
 
 def find_duplicates(images: Iterable[tuple[ImageRecord, Decoded]], root: Path) -> list[Duplicate]:

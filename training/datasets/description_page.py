@@ -28,7 +28,10 @@ def markdown(description: Description) -> str:
         "## Sizes\n\nIn pixels.",
         _table(
             ("", "smallest", "median", "largest"),
-            ((name, of.smallest, f"{of.median:g}", of.largest) for name, of in description.sizes.items()),
+            (
+                (name, spread.smallest, f"{spread.median:g}", spread.largest)
+                for name, spread in description.sizes.items()
+            ),
         ),
         f"## Images that cannot be used: {len(description.problems)}",
         *_list([f"{file}{f', row {row}' if row else ''}: {why}" for file, row, why in description.problems]),
@@ -70,8 +73,8 @@ def _splits(description: Description) -> Iterator[tuple[object, ...]]:
         yield facts.split, *amount, abnormal, facts.hardware, facts.with_mask, facts.with_boxes, views
 
 
-def _share(some: int, of: int) -> str:
-    return f"{100 * some / of:.1f} %" if of else ""
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else ""
 
 
 def _duplicate(duplicate: Duplicate) -> str:

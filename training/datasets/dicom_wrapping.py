@@ -169,15 +169,15 @@ def list_images(source: Path, body_part: str, split: str | None) -> Iterator[tup
     if source.suffix == ".csv" or (source / "manifest.csv").is_file():
         for record in read_manifest(source, split):
             part = body_part or part_of_collection(record.body_part)
-            yield record.path, Description(key_of(record.path, root), record.study, record.group, body_part=part)
+            yield record.path, Description(image_key(record.path, root), record.study, record.group, body_part=part)
         return
     paths = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES)
     for path in paths:
-        key = key_of(path, root)
+        key = image_key(path, root)
         yield path, Description(key, key, key, body_part=body_part)
 
 
-def key_of(path: Path, root: Path) -> str:
+def image_key(path: Path, root: Path) -> str:
     """Return what names an image of a collection: its path in the collection without the suffix."""
     return path.relative_to(root).with_suffix("").as_posix()
 

@@ -86,7 +86,9 @@ def _record(folder: Path, number: int, row: Mapping[str, str]) -> ImageRecord:
         if row[column] not in ("0", "1"):
             raise ManifestError(f"{where}: {column} {row[column]!r} is neither 0 nor 1; correct it")
     label = int(row["fractured"])
-    path, other = (folder / "images" / FOLDERS[of] / row["image_id"] for of in (label, 1 - label))
+    path, other = (
+        folder / "images" / FOLDERS[label_of_folder] / row["image_id"] for label_of_folder in (label, 1 - label)
+    )
     if other.is_file() and not path.is_file():
         raise ManifestError(f"{where}: fractured is {label}, but the image is in {other.parent.name}; move it")
     parts = [part for part in BODY_PARTS if row[part] == "1"]

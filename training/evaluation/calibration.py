@@ -30,13 +30,13 @@ class Decisions:
         return OperatingPoints(self.rule_out, self.rule_in)
 
 
-def decisions_of(operating_points: Mapping[str, Any], level: str) -> Decisions:
+def decisions_at_level(operating_points: Mapping[str, Any], level: str) -> Decisions:
     """Return the operating points of a level, image or study, from a bundle's metadata; ``decision`` may be absent."""
     fitted = operating_points.get(level, operating_points["image"])
     return Decisions(float(fitted["rule_out"]), float(fitted["rule_in"]), float(fitted.get("decision", 0.5)))
 
 
-def probabilities_of(logits: Array, temperature: float, bias: float = 0.0) -> Array:
+def calibrated_probabilities(logits: Array, temperature: float, bias: float = 0.0) -> Array:
     """Return calibrated probabilities of logits: sigmoid(logit / temperature + bias)."""
     return np.asarray(expit(logits / temperature + bias), np.float64)
 

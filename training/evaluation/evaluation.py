@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from training.datasets.errors import InputError
-from training.evaluation.calibration import Decisions, calibration_summary, decisions_of, probabilities_of
+from training.evaluation.calibration import Decisions, calibrated_probabilities, calibration_summary, decisions_at_level
 from training.evaluation.evaluation_tables import evaluation_tables
 from training.evaluation.metrics import as_json, measure
 from training.evaluation.page import render_evaluation
 from training.evaluation.resampling import RESAMPLES, Array
-from training.evaluation.scored_images import Sample, Score, sample_of, studies_of, write_scores
+from training.evaluation.scored_images import Sample, ScoredImage, sample_from, scored_studies, write_scores
 from training.evaluation.text_tables import as_markdown
 
 HALF = Decisions(0.5, 0.5, 0.5)
-SUBGROUPS: Mapping[str, Callable[[Score], str]] = {
+SUBGROUPS: Mapping[str, Callable[[ScoredImage], str]] = {
     "body_part": lambda score: score.body_part.split(":")[0] or "not given",  # "mixed:hand+hip" is mixed
     "view": lambda score: score.view or "not given",
     "hardware": lambda score: "with hardware" if score.hardware else "without hardware",
@@ -41,7 +41,7 @@ class About:
 
 
 def evaluate(
-    scores: Sequence[Score], operating_points: Mapping[str, Any], about: About, resamples: int = RESAMPLES
+    scores: Sequence[ScoredImage], operating_points: Mapping[str, Any], about: About, resamples: int = RESAMPLES
 ) -> dict[str, Any]:
     """Return counts and all metrics with 95 % intervals: image and study level, overall and by subgroup.
 
@@ -52,9 +52,9 @@ def evaluate(
     """
     if not scores:
         raise InputError(f"{about.data}, split {about.split}: no image to evaluate; check the manifest")
-    of_level = {"image": list(scores), "study": studies_of(scores)}
-    labels = sample_of(scores).labels
-    raw = probabilities_of(np.array([score.logit for score in scores]), 1.0)
+    of_level = {"image": list(scores), "study": scored_studies(scores)}
+    labels = sample_from(scores).labels
+    raw = calibrated_probabilities(np.array([score.logit for score in scores]), 1.0)
     return {
         **asdict(about),
         "operating_points": operating_points,
@@ -62,21 +62,21 @@ def evaluate(
         "images": len(scores),
         "abnormal": int(labels.sum()),
         "studies": len(of_level["study"]),
-        "patients": sample_of(scores).patients,
+        "patients": sample_from(scores).patients,
         "states_by_label": states_by_label(scores),
         "levels": {
-            level: _level(of_level[level], decisions_of(operating_points, level), subgroups, resamples)
+            level: _level(of_level[level], decisions_at_level(operating_points, level), subgroups, resamples)
             for level, subgroups in LEVELS.items()
         },
-        "papers": papers_own_way(sample_of(scores), raw, resamples),
+        "papers": metrics_as_in_papers(sample_from(scores), raw, resamples),
         "calibration": {
             "before": calibration_summary(raw, labels),
-            "after": calibration_summary(sample_of(scores).probabilities, labels),
+            "after": calibration_summary(sample_from(scores).probabilities, labels),
         },
     }
 
 
-def states_by_label(scores: Sequence[Score]) -> dict[str, dict[str, int]]:
+def states_by_label(scores: Sequence[ScoredImage]) -> dict[str, dict[str, int]]:
     """Return how many normal and abnormal images are in each state."""
     return {
         label: {
@@ -87,7 +87,7 @@ def states_by_label(scores: Sequence[Score]) -> dict[str, dict[str, int]]:
     }
 
 
-def papers_own_way(sample: Sample, raw: Array, resamples: int) -> dict[str, Any]:
+def metrics_as_in_papers(sample: Sample, raw: Array, resamples: int) -> dict[str, Any]:
     """Return accuracy, recall and precision of images at probability .5, of the network's own output and calibrated.
 
     The papers calibrate nothing and choose no threshold: their numbers are those of ``network_output``.
@@ -95,34 +95,34 @@ def papers_own_way(sample: Sample, raw: Array, resamples: int) -> dict[str, Any]
     samples = {"network_output": Sample(sample.labels, raw, sample.groups), "calibrated": sample}
     names = {"accuracy": "accuracy", "recall": "sensitivity", "precision": "precision"}
     rows: dict[str, Any] = {"level": "image", "threshold": 0.5}
-    for kind, of in samples.items():
-        measured = as_json(measure(of, HALF, resamples))
+    for kind, each in samples.items():
+        measured = as_json(measure(each, HALF, resamples))
         rows[kind] = {shown: measured[name] for shown, name in names.items()}
     return rows
 
 
 def _level(
-    scores: Sequence[Score], decisions: Decisions, subgroups: Sequence[str], resamples: int
+    scores: Sequence[ScoredImage], decisions: Decisions, subgroups: Sequence[str], resamples: int
 ) -> dict[str, dict[str, Any]]:
     """Return {subgroup: {its value: counts and metrics}}, and the same of all."""
     level: dict[str, dict[str, Any]] = {"overall": _stratum(scores, decisions, resamples)}
     for subgroup in subgroups:
-        members: dict[str, list[Score]] = {}
+        members: dict[str, list[ScoredImage]] = {}
         for score in scores:
             members.setdefault(SUBGROUPS[subgroup](score), []).append(score)
         level[subgroup] = {name: _stratum(members[name], decisions, resamples) for name in sorted(members)}
     return level
 
 
-def _stratum(scores: Sequence[Score], decisions: Decisions, resamples: int) -> dict[str, Any]:
-    sample = sample_of(scores)
+def _stratum(scores: Sequence[ScoredImage], decisions: Decisions, resamples: int) -> dict[str, Any]:
+    sample = sample_from(scores)
     metrics = measure(sample, decisions, resamples)
     n, abnormal = len(scores), int(sample.labels.sum())
     return {"n": n, "abnormal": abnormal, "patients": sample.patients, "metrics": as_json(metrics)}
 
 
 def write_evaluation(
-    scores: Sequence[Score],
+    scores: Sequence[ScoredImage],
     operating_points: Mapping[str, Any],
     about: About,
     output_dir: Path,
@@ -144,7 +144,7 @@ def write_evaluation(
     return evaluation
 
 
-def points_together(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def mean_operating_points(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the operating points of several classifiers of equal weight: their means, as the application takes them.
 
     The mean of calibrated probabilities is not calibrated again; one classifier keeps its own points.
@@ -153,6 +153,6 @@ def points_together(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return dict(points[0])
     together: dict[str, Any] = {"temperature": 1.0, "bias": 0.0}
     for level in LEVELS:
-        decisions = [asdict(decisions_of(of, level)) for of in points]
+        decisions = [asdict(decisions_at_level(each, level)) for each in points]
         together[level] = {name: float(np.mean([each[name] for each in decisions])) for name in decisions[0]}
     return together

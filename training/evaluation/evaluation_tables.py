@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from training.evaluation.text_tables import Table, name_of, number, short, with_interval
+from training.evaluation.text_tables import Table, display_name, number, short, with_interval
 
 METRICS = ("auroc", "auprc", "sensitivity", "specificity", "accuracy", "precision", "f1", "kappa")
 AT_POINTS = (
@@ -40,10 +40,10 @@ def _counts(evaluation: Mapping[str, Any]) -> Table:
 def _overall(evaluation: Mapping[str, Any]) -> Table:
     strata = [level["overall"] for level in evaluation["levels"].values()]
     rows = [
-        (name_of(metric), *(with_interval(stratum["metrics"][metric]) for stratum in strata))
+        (display_name(metric), *(with_interval(stratum["metrics"][metric]) for stratum in strata))
         for metric in (*METRICS, *AT_POINTS, "brier", "ece")
     ]
-    header = [f"{level} level (n = {of['overall']['n']})" for level, of in evaluation["levels"].items()]
+    header = [f"{level} level (n = {strata['overall']['n']})" for level, strata in evaluation["levels"].items()]
     note = (
         f"95 % intervals over {evaluation['bootstrap']['resamples']} resamples of patients. Accuracy, sensitivity "
         "(recall), specificity, precision, F1 and kappa are those of one threshold, the decision, chosen on val for "
@@ -57,15 +57,15 @@ def thresholds(points: Mapping[str, Any]) -> str:
     """Return the thresholds of both levels as text."""
     texts = []
     for level in (level for level in ("image", "study") if level in points):
-        of = {"decision": 0.5, **points[level]}
-        shown = (f"{name} {number(of[key])}" for key, name in THRESHOLDS.items())
+        fitted = {"decision": 0.5, **points[level]}
+        shown = (f"{name} {number(fitted[key])}" for key, name in THRESHOLDS.items())
         texts.append(f"{level.capitalize()} level: {', '.join(shown)}")
     return "; ".join(texts)
 
 
 def _papers(papers: Mapping[str, Any]) -> Table:
     kinds = [kind for kind in papers if kind not in ("level", "threshold")]
-    rows = [(name_of(kind), *(with_interval(papers[kind][name]) for name in papers[kind])) for kind in kinds]
+    rows = [(display_name(kind), *(with_interval(papers[kind][name]) for name in papers[kind])) for kind in kinds]
     return Table(
         "The papers' numbers in their own way",
         ("images at probability .5 of", *papers[kinds[0]]),
@@ -83,22 +83,22 @@ def _subgroups(level: str, subgroup: str, strata: Mapping[str, Any]) -> Table:
         )
         for name, stratum in strata.items()
     ]
-    header = (name_of(subgroup), "n", "abnormal", "patients", *(name_of(metric) for metric in METRICS))
+    header = (display_name(subgroup), "n", "abnormal", "patients", *(display_name(metric) for metric in METRICS))
     note = (
         "No interval below ten patients; a dash where a class is missing or nothing is called abnormal. An interval "
         "without width says only that no error was seen."
     )
-    return Table(f"By {name_of(subgroup)}, {level} level", header, tuple(rows), note)
+    return Table(f"By {display_name(subgroup)}, {level} level", header, tuple(rows), note)
 
 
 def _states(states: Mapping[str, Mapping[str, int]]) -> Table:
     rows = tuple(
-        (label, *(str(of[state]) for state in ("normal", "doubt", "abnormal"))) for label, of in states.items()
+        (label, *(str(counts[state]) for state in ("normal", "doubt", "abnormal"))) for label, counts in states.items()
     )
     return Table("States by label, images", ("label", "called normal", "doubt", "called abnormal"), rows)
 
 
 def _calibration(calibration: Mapping[str, Any]) -> Table:
     names = {"brier": "Brier score", "ece": "ECE, 15 equally wide bins", "ece_equal_mass": "ECE, 15 equally full bins"}
-    rows = tuple((kind, *(number(of[name]) for name in names)) for kind, of in calibration.items())
+    rows = tuple((kind, *(number(measures[name]) for name in names)) for kind, measures in calibration.items())
     return Table("Calibration, images", ("calibration", *names.values()), rows)

@@ -12,7 +12,7 @@ from sklearn import metrics as sklearn_metrics
 
 from training.evaluation.calibration import Decisions, expected_calibration_error, reliability
 from training.evaluation.resampling import (
-    LEAST_PATIENTS,
+    MINIMUM_PATIENTS,
     RESAMPLES,
     Array,
     outcome_counts,
@@ -27,7 +27,7 @@ from training.evaluation.resampling import (
 from training.evaluation.scored_images import Sample
 
 Metric = Callable[[NDArray[np.bool_], NDArray[np.bool_]], float]
-OF_DECISIONS: Mapping[str, Metric] = {  # of (labels, called)
+DECISION_METRICS: Mapping[str, Metric] = {  # of (labels, called)
     "accuracy": lambda y, called: float(sklearn_metrics.accuracy_score(y, called)),
     "sensitivity": lambda y, called: float(sklearn_metrics.recall_score(y, called)),
     "specificity": lambda y, called: float(sklearn_metrics.recall_score(y, called, pos_label=0)),
@@ -65,7 +65,7 @@ def measure(sample: Sample, decisions: Decisions, resamples: int = RESAMPLES, se
     makes it larger, so that a percentile interval misses it.
     """
     values = point_values(sample, decisions)
-    few = sample.patients < LEAST_PATIENTS
+    few = sample.patients < MINIMUM_PATIENTS
     drawn = {} if few else resampled(sample, decisions, resamples, seed)
     estimates = {}
     for name, value in values.items():
@@ -74,7 +74,7 @@ def measure(sample: Sample, decisions: Decisions, resamples: int = RESAMPLES, se
         elif name == "ece":
             estimates[name] = Estimate(value, None, None, "no interval: resampling biases it")
         elif few:
-            reason = f"no interval: {sample.patients} patients, fewer than {LEAST_PATIENTS}"
+            reason = f"no interval: {sample.patients} patients, fewer than {MINIMUM_PATIENTS}"
             estimates[name] = Estimate(value, None, None, reason)
         else:
             interval = percentile_interval(drawn[name])
@@ -100,7 +100,7 @@ def point_values(sample: Sample, decisions: Decisions) -> dict[str, float | str]
     add("auprc", "auprc", everything, lambda: float(sklearn_metrics.average_precision_score(labels, probabilities)))
     for name, metric, threshold in thresholded(decisions):
         called = probabilities >= threshold
-        add(name, metric, called, lambda metric=metric, called=called: OF_DECISIONS[metric](labels, called))  # type: ignore[misc]
+        add(name, metric, called, lambda metric=metric, called=called: DECISION_METRICS[metric](labels, called))  # type: ignore[misc]
     values["brier"] = float(np.mean((probabilities - labels) ** 2))
     values["ece"] = expected_calibration_error(reliability(probabilities, labels))
     return values
@@ -108,7 +108,7 @@ def point_values(sample: Sample, decisions: Decisions) -> dict[str, float | str]
 
 def thresholded(decisions: Decisions) -> list[tuple[str, str, float]]:
     """Return (name, metric, threshold) of the metrics of decisions."""
-    plain = [(name, name, decisions.decision) for name in OF_DECISIONS]
+    plain = [(name, name, decisions.decision) for name in DECISION_METRICS]
     points = (("rule_out", decisions.rule_out), ("rule_in", decisions.rule_in))
     return plain + [(f"{name}_at_{point}", name, threshold) for point, threshold in points for name in AT_POINTS]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from operators.records.geometry import PixelBox, intersection_over_union
 
 
-def match_boxes(found: Sequence[PixelBox], true: Sequence[PixelBox], least_iou: float) -> int:
+def match_boxes(found: Sequence[PixelBox], true: Sequence[PixelBox], minimum_iou: float) -> int:
     """Return how many true boxes are found, each by a box of its own, the best pairs first."""
     pairs = sorted(
         ((intersection_over_union(f, t), i, j) for i, f in enumerate(found) for j, t in enumerate(true)), reverse=True
@@ -18,7 +18,7 @@ def match_boxes(found: Sequence[PixelBox], true: Sequence[PixelBox], least_iou: 
     used_found: set[int] = set()
     used_true: set[int] = set()
     for iou, i, j in pairs:
-        if iou >= least_iou and i not in used_found and j not in used_true:
+        if iou >= minimum_iou and i not in used_found and j not in used_true:
             used_found.add(i)
             used_true.add(j)
     return len(used_true)

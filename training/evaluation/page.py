@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 
 from operators.records.provenance import RESEARCH_USE_ONLY
 from training.evaluation import plots
-from training.evaluation.calibration import decisions_of
+from training.evaluation.calibration import decisions_at_level
 from training.evaluation.evaluation_tables import evaluation_tables
 from training.evaluation.figures import data_uri, png
-from training.evaluation.scored_images import Score, sample_of
-from training.evaluation.text_tables import name_of
+from training.evaluation.scored_images import ScoredImage, sample_from
+from training.evaluation.text_tables import display_name
 
 TEMPLATES = Environment(
     loader=PackageLoader("training.evaluation"),
@@ -34,7 +34,7 @@ class Picture:
     caption: str
 
 
-def render_evaluation(evaluation: Mapping[str, Any], scores: Sequence[Score], history: Path | None) -> str:
+def render_evaluation(evaluation: Mapping[str, Any], scores: Sequence[ScoredImage], history: Path | None) -> str:
     """Return the page of an evaluation.
 
     Parameters
@@ -63,9 +63,9 @@ def picture(figure: Figure | bytes, caption: str) -> Picture:
     return Picture(data_uri(figure if isinstance(figure, bytes) else png(figure)), caption)
 
 
-def _pictures(evaluation: Mapping[str, Any], scores: Sequence[Score], history: Path | None) -> list[Picture]:
-    sample = sample_of(scores)
-    decisions = decisions_of(evaluation["operating_points"], "image")
+def _pictures(evaluation: Mapping[str, Any], scores: Sequence[ScoredImage], history: Path | None) -> list[Picture]:
+    sample = sample_from(scores)
+    decisions = decisions_at_level(evaluation["operating_points"], "image")
     points = {"rule-out": decisions.rule_out, "decision": decisions.decision, "rule-in": decisions.rule_in}
     pictures = []
     if history is not None:
@@ -80,7 +80,7 @@ def _pictures(evaluation: Mapping[str, Any], scores: Sequence[Score], history: P
         f"{name.replace('_', ' ')}\nn = {stratum['n']}": stratum["metrics"]
         for name, stratum in evaluation["levels"]["image"]["body_part"].items()
     }
-    metrics = {name: name_of(name) for name in ("auroc", "kappa", "sensitivity")}
+    metrics = {name: display_name(name) for name in ("auroc", "kappa", "sensitivity")}
     return [
         *pictures,
         picture(plots.reliability_diagram(evaluation["calibration"]), "Reliability before and after calibration"),

@@ -14,7 +14,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from training.datasets.errors import InputError
 from training.evaluation.figures import BLUE, GREY, ORANGE, SERIES, new_figure
-from training.evaluation.resampling import LEAST_PATIENTS, Array, patient_weights, ranking
+from training.evaluation.resampling import MINIMUM_PATIENTS, Array, patient_weights, ranking
 from training.evaluation.scored_images import Sample
 
 NO_CURVES = ("learning_rate", "seconds")  # columns of a history that are neither losses nor scores
@@ -24,7 +24,7 @@ GRID = np.linspace(0, 1, 101)
 def roc(sample: Sample, points: Mapping[str, float], resamples: int = 2000) -> Figure:
     """Return the ROC curve with the 95 % band of resampled patients and the operating points."""
     figure, axes = new_figure("ROC")
-    if sample.patients >= LEAST_PATIENTS:
+    if sample.patients >= MINIMUM_PATIENTS:
         low, high = np.nanpercentile(_resampled_roc(sample, resamples), [2.5, 97.5], axis=0)
         axes.fill_between(GRID, low, high, color=BLUE, alpha=0.2, linewidth=0, label="95 % of resampled patients")
     false_positive, true_positive, _ = roc_curve(sample.labels, sample.probabilities)
@@ -44,9 +44,9 @@ def _resampled_roc(sample: Sample, resamples: int) -> Array:
     order = ranking(sample.labels, sample.probabilities)
     curves = []
     for weights in patient_weights(sample.groups, resamples):
-        counts = [np.cumsum(of[:, ::-1], axis=1) for of in order.counts(weights)]
+        counts = [np.cumsum(count[:, ::-1], axis=1) for count in order.counts(weights)]
         whole = counts[0][:, -1] * counts[1][:, -1] > 0  # resamples with both classes
-        sensitivity, false_positive = (of[whole] / of[whole, -1:] for of in counts)
+        sensitivity, false_positive = (count[whole] / count[whole, -1:] for count in counts)
         curves += [np.interp(GRID, np.r_[0, x], np.r_[0, y]) for x, y in zip(false_positive, sensitivity, strict=True)]
     return np.array(curves)
 
@@ -67,12 +67,12 @@ def reliability_diagram(calibration: Mapping[str, Any]) -> Figure:
     """Return predicted against observed shares, before and after calibration; a marker grows with its bin's images."""
     figure, axes = new_figure("Reliability")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
-    for (kind, of), colour, marker in zip(calibration.items(), (GREY, BLUE), "so", strict=True):
-        x, y = ([entry[name] for entry in of["bins"]] for name in ("mean_probability", "abnormal_share"))
-        images = np.array([entry["images"] for entry in of["bins"]])
+    for (kind, summary), colour, marker in zip(calibration.items(), (GREY, BLUE), "so", strict=True):
+        x, y = ([entry[name] for entry in summary["bins"]] for name in ("mean_probability", "abnormal_share"))
+        images = np.array([entry["images"] for entry in summary["bins"]])
         axes.plot(x, y, color=colour, linewidth=1, linestyle="--" if kind == "before" else "-")
         size = 15 + 120 * np.sqrt(images / images.max())
-        axes.scatter(x, y, size, colour, marker=marker, label=f"{kind} calibration, ECE {of['ece']:.3f}")
+        axes.scatter(x, y, size, colour, marker=marker, label=f"{kind} calibration, ECE {summary['ece']:.3f}")
     axes.set(xlabel="mean probability of a bin", ylabel="share of abnormal images", xlim=(-0.02, 1.02))
     axes.set_ylim(-0.05, 1.05)
     axes.legend(loc="upper left")
@@ -82,7 +82,7 @@ def reliability_diagram(calibration: Mapping[str, Any]) -> Figure:
 def confusion(states: Mapping[str, Mapping[str, int]]) -> Figure:
     """Return the states against the labels as a matrix of counts, shaded by the share of the label."""
     figure, axes = new_figure("States by label", (5.2, 3.2))
-    counts = np.array([list(of.values()) for of in states.values()], float)
+    counts = np.array([list(counted.values()) for counted in states.values()], float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.grid(visible=False)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")

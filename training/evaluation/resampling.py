@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 RESAMPLES = 2000
-LEAST_PATIENTS = 10  # below, percentiles of resamples say nothing of other patients
-LEAST_SHARE = 0.95  # of the resamples in which a metric must be defined
+MINIMUM_PATIENTS = 10  # below, percentiles of resamples say nothing of other patients
+MINIMUM_SHARE = 0.95  # of the resamples in which a metric must be defined
 BLOCK = 4_000_000  # numbers in memory at a time
 
 
@@ -105,7 +105,7 @@ def block_sizes(resamples: int, images: int) -> list[int]:
 def percentile_interval(values: Array) -> tuple[float, float] | None:
     """Return the 95 % percentile interval of resampled values, or None where too many of them are undefined."""
     defined = values[np.isfinite(values)]
-    if len(values) == 0 or len(defined) < LEAST_SHARE * len(values):
+    if len(values) == 0 or len(defined) < MINIMUM_SHARE * len(values):
         return None
     low, high = np.percentile(defined, [2.5, 97.5])
     return float(low), float(high)

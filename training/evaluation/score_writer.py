@@ -14,13 +14,13 @@ from scipy.special import logit
 
 from operators.networks.bundle import Bundle
 from operators.networks.weights import sha256
-from training.datasets.dicom_wrapping import key_of
+from training.datasets.dicom_wrapping import image_key
 from training.datasets.errors import InputError
 from training.datasets.manifest import ImageRecord
-from training.evaluation.calibration import decisions_of, probabilities_of
+from training.evaluation.calibration import calibrated_probabilities, decisions_at_level
 from training.evaluation.evaluation import About, write_evaluation
 from training.evaluation.evaluation_tables import evaluation_tables
-from training.evaluation.scored_images import Score, names_of, score_of
+from training.evaluation.scored_images import ScoredImage, image_names, scored_image
 from training.evaluation.text_tables import as_markdown
 
 
@@ -71,19 +71,19 @@ def write_bundle_evaluation(
     folders: tuple[Path, Path],
 ) -> None:
     """Write what a bundle's logits come to by its ``operating_points``; ``folders``: of the data, of the output."""
-    probabilities = probabilities_of(np.array(logits), points["temperature"], points.get("bias", 0.0))
-    state = decisions_of(points, "image").points.state
+    probabilities = calibrated_probabilities(np.array(logits), points["temperature"], points.get("bias", 0.0))
+    state = decisions_at_level(points, "image").points.state
     scores = [
-        score_of(record, name, own, float(p), state(float(p)))
-        for record, name, own, p in zip(records, names_of(records), logits, probabilities, strict=True)
+        scored_image(record, name, raw, float(p), state(float(p)))
+        for record, name, raw, p in zip(records, image_names(records), logits, probabilities, strict=True)
     ]
     split = "+".join(sorted({record.split for record in records}))
-    about = About(bundle.name, bundle.version, bundle.sha256, *data_of(folders[0]), split)
+    about = About(bundle.name, bundle.version, bundle.sha256, *identify_data_set(folders[0]), split)
     evaluation = write_evaluation(scores, points, about, folders[1])
     sys.stdout.write(as_markdown(evaluation_tables(evaluation)))
 
 
-def data_of(dataset: Path) -> tuple[str, str | None]:
+def identify_data_set(dataset: Path) -> tuple[str, str | None]:
     """Return the data set's name, the end of its path, and the sha256 of its manifest."""
     manifest = dataset if dataset.suffix == ".csv" else dataset / "manifest.csv"
     name = "/".join(dataset.parts[-2:]) if dataset.suffix == ".csv" else dataset.resolve().name
@@ -92,7 +92,7 @@ def data_of(dataset: Path) -> tuple[str, str | None]:
 
 def scores_of_run(
     result: Path, records: Sequence[ImageRecord], root: Path, operating_points: Mapping[str, Any]
-) -> list[Score]:
+) -> list[ScoredImage]:
     """Return the scores that a run of the application gave to the images of ``root``, as ``wrap_dicom`` names them.
 
     Raises
@@ -105,14 +105,14 @@ def scores_of_run(
     except (ValueError, KeyError) as error:
         raise InputError(f"{result}: not the result.json of a run; run the application again") from error
     images = {image["file"].removesuffix(".dcm"): image for study in studies for image in study["images"]}
-    keys = [key_of(record.path, root) for record in records]
+    keys = [image_key(record.path, root) for record in records]
     missing = [key for key in keys if images.get(key, {}).get("probability") is None]
     if missing:
         raise InputError(f"{result}: {len(missing)} images of the split were not analysed, first {missing[0]}")
     bias, temperature = operating_points.get("bias", 0.0), operating_points["temperature"]
     scores = []
-    for record, name, key in zip(records, names_of(records), keys, strict=True):
+    for record, name, key in zip(records, image_names(records), keys, strict=True):
         probability = images[key]["probability"]
-        own = (float(logit(np.clip(probability, 1e-12, 1 - 1e-12))) - bias) * temperature
-        scores.append(score_of(record, name, own, probability, images[key]["state"]))
+        raw = (float(logit(np.clip(probability, 1e-12, 1 - 1e-12))) - bias) * temperature
+        scores.append(scored_image(record, name, raw, probability, images[key]["state"]))
     return scores

@@ -19,7 +19,7 @@ SEVERAL = "several"  # what is said of a study whose images differ
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class ScoredImage:
     """What a model says of one labelled image.
 
     ``name`` is unique in its split; ``logit`` is the network's own output, ``probability`` the calibrated one [0, 1].
@@ -57,7 +57,7 @@ class Sample:
         return len(np.unique(self.labels))
 
 
-def sample_of(scores: Sequence[Score]) -> Sample:
+def sample_from(scores: Sequence[ScoredImage]) -> Sample:
     """Return labels, probabilities and numbered patients, in the order of the scores."""
     groups = np.unique([score.group for score in scores], return_inverse=True)[1]
     return Sample(
@@ -67,7 +67,7 @@ def sample_of(scores: Sequence[Score]) -> Sample:
     )
 
 
-def studies_of(scores: Iterable[Score]) -> list[Score]:
+def scored_studies(scores: Iterable[ScoredImage]) -> list[ScoredImage]:
     """Return one score per study: the mean of its images' probabilities, abnormal if one of its images is.
 
     A study belongs to one patient: the same name under another patient is another study. Its state is left empty, as
@@ -77,11 +77,11 @@ def studies_of(scores: Iterable[Score]) -> list[Score]:
     -----
     Rajpurkar et al., MURA, 2017: the mean over the views is the study's probability.
     """
-    members: dict[tuple[str, str], list[Score]] = {}
+    members: dict[tuple[str, str], list[ScoredImage]] = {}
     for score in scores:
         members.setdefault((score.group, score.study), []).append(score)
     return [
-        Score(
+        ScoredImage(
             name=study,
             group=group,
             study=study,
@@ -102,7 +102,7 @@ def _common(values: Sequence[str]) -> str:
     return values[0] if len(set(values)) == 1 else SEVERAL
 
 
-def names_of(records: Sequence[ImageRecord]) -> list[str]:
+def image_names(records: Sequence[ImageRecord]) -> list[str]:
     """Return a name per image that is the same in every evaluation of a split: its path below the common folder."""
     paths = [os.path.abspath(record.path) for record in records]
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
@@ -111,27 +111,27 @@ def names_of(records: Sequence[ImageRecord]) -> list[str]:
     return short if len(set(short)) == len(short) else [path.as_posix() for path in whole]
 
 
-def score_of(record: ImageRecord, name: str, own: float, probability: float, state: str) -> Score:
-    """Return the score of a record: ``own`` is the network's logit."""
-    return Score(
+def scored_image(record: ImageRecord, name: str, logit: float, probability: float, state: str) -> ScoredImage:
+    """Return the score of a record: ``logit`` is the network's output."""
+    return ScoredImage(
         name, record.group, record.study, record.body_part, record.view, record.hardware, record.split, record.label,
-        own, probability, state,
+        logit, probability, state,
     )  # fmt: skip
 
 
-def write_scores(scores: Sequence[Score], path: Path) -> None:
+def write_scores(scores: Sequence[ScoredImage], path: Path) -> None:
     """Write a ``scores.csv``."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(Score.__slots__)
-        writer.writerows([_cell(getattr(score, name)) for name in Score.__slots__] for score in scores)
+        writer.writerow(ScoredImage.__slots__)
+        writer.writerows([_cell(getattr(score, name)) for name in ScoredImage.__slots__] for score in scores)
 
 
 def _cell(value: Any) -> Any:
     return int(value) if isinstance(value, bool) else value
 
 
-def read_scores(path: Path) -> list[Score]:
+def read_scores(path: Path) -> list[ScoredImage]:
     """Read a ``scores.csv``.
 
     Raises
@@ -143,7 +143,7 @@ def read_scores(path: Path) -> list[Score]:
         raise InputError(f"{path}: no such file; evaluate the model first")
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        missing = set(Score.__slots__) - set(reader.fieldnames or ())
+        missing = set(ScoredImage.__slots__) - set(reader.fieldnames or ())
         if missing:
             raise InputError(f"{path}: column {', '.join(sorted(missing))} is missing; evaluate the model again")
         scores = [_score(path, number, row) for number, row in enumerate(reader, start=2)]
@@ -154,7 +154,7 @@ def read_scores(path: Path) -> list[Score]:
     return scores
 
 
-def _score(path: Path, number: int, row: Mapping[str, str]) -> Score:
+def _score(path: Path, number: int, row: Mapping[str, str]) -> ScoredImage:
     try:
         label, logit, probability = int(row["label"]), float(row["logit"]), float(row["probability"])
     except (TypeError, ValueError) as error:
@@ -162,4 +162,4 @@ def _score(path: Path, number: int, row: Mapping[str, str]) -> Score:
     if label not in (0, 1) or not 0 <= probability <= 1 or not np.isfinite(logit):
         raise InputError(f"{path}, row {number}: label is not 0 or 1, or probability not 0 to 1; evaluate again")
     texts = {name: row[name] for name in ("name", "group", "study", "body_part", "view", "split", "state")}
-    return Score(**texts, hardware=row["hardware"] == "1", label=label, logit=logit, probability=probability)
+    return ScoredImage(**texts, hardware=row["hardware"] == "1", label=label, logit=logit, probability=probability)

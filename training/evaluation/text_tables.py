@@ -30,7 +30,7 @@ class Table:
     note: str = ""
 
 
-def name_of(metric: str) -> str:
+def display_name(metric: str) -> str:
     """Return a metric's or a subgroup's name as people write it."""
     return NAMES.get(metric, metric.replace("_", " "))
 

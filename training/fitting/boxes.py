@@ -21,9 +21,9 @@ from training.evaluation.overlap import match_boxes
 
 THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 EXPANSIONS = (0.0, 0.15, 0.3, 0.5)
-LEAST_SCORES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-LEAST_IOU = 0.3
-SURE = 1e-7  # float32 cannot tell probabilities nearer to 0 and 1
+MINIMUM_SCORES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+MINIMUM_IOU = 0.3
+PROBABILITY_LIMIT = 1e-7  # float32 cannot tell probabilities nearer to 0 and 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +43,7 @@ class MappedImage:
         """Return the map as the application has it once the operating points are in the metadata."""
         if not self.has_scale:
             return self.cells
-        logits = logit(np.clip(self.cells.astype(np.float64), SURE, 1 - SURE))
+        logits = logit(np.clip(self.cells.astype(np.float64), PROBABILITY_LIMIT, 1 - PROBABILITY_LIMIT))
         return np.asarray(expit(logits / points["temperature"] + points.get("bias", 0.0)), np.float32)
 
 
@@ -75,7 +75,7 @@ def fit_boxes(images: Sequence[MappedImage], points: Mapping[str, Any], rule: Bo
         for expansion in EXPANSIONS:
             tried = dataclasses.replace(rule, threshold=threshold, expansion=expansion, least_score=0.0)
             found = [find_boxes(image.classification, c, tried) for image, c in zip(images, cells, strict=True)]
-            for least in LEAST_SCORES:
+            for least in MINIMUM_SCORES:
                 best = max(best, (_f1(found, expert, least), threshold, expansion, least))
     return {
         "map": maps.method,
@@ -96,6 +96,6 @@ def _f1(found: Sequence[Found], expert: Sequence[Sequence[Any]], least: float) -
     matched = kept = true = 0
     for boxes, wanted in zip(found, expert, strict=True):
         taken = [box for _, box in shown(boxes, least)]
-        matched += match_boxes(taken, wanted, LEAST_IOU)
+        matched += match_boxes(taken, wanted, MINIMUM_IOU)
         kept, true = kept + len(taken), true + len(wanted)
     return 2 * matched / max(kept + true, 1)

@@ -9,7 +9,7 @@ from scipy.special import expit, log_expit
 from training.datasets.errors import InputError
 from training.evaluation.resampling import Array
 
-LEAST_IMAGES = 5  # of each class, to fit anything to
+MINIMUM_IMAGES = 5  # of each class, to fit anything to
 SMALLEST_SLOPE = 1e-3  # of the standardised logit; a network that knows nothing has a slope about 0
 
 
@@ -49,5 +49,5 @@ def require_both_classes(labels: Array) -> None:
     """Raise InputError where a class has too few images to fit anything to."""
     for label, name in enumerate(("normal", "abnormal")):
         count = int((labels == label).sum())
-        if count < LEAST_IMAGES:
-            raise InputError(f"val holds {count} {name} images, a fit needs {LEAST_IMAGES}; add images to split val")
+        if count < MINIMUM_IMAGES:
+            raise InputError(f"val holds {count} {name} images, a fit needs {MINIMUM_IMAGES}; add images to split val")

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from operators.records.operating_points import OperatingPoints
 from training.datasets.errors import InputError
-from training.evaluation.calibration import probabilities_of
+from training.evaluation.calibration import calibrated_probabilities
 from training.evaluation.resampling import Array, rates
-from training.evaluation.scored_images import sample_of, score_of, studies_of
+from training.evaluation.scored_images import sample_from, scored_image, scored_studies
 from training.fitting.calibration import fit_calibration, require_both_classes
 from training.fitting.predictions import Prediction
 
@@ -94,12 +94,12 @@ def fit_points(
     if (temperature := round(temperature, 4)) == 0:
         raise InputError("the logits of val hardly vary; train the network longer before fitting")
     bias = round(bias, 4)
-    probabilities = probabilities_of(logits, temperature, bias)
+    probabilities = calibrated_probabilities(logits, temperature, bias)
     scores = [
-        score_of(prediction.record, str(prediction.record.path), prediction.logit, float(p), "")
+        scored_image(prediction.record, str(prediction.record.path), prediction.logit, float(p), "")
         for prediction, p in zip(predictions, probabilities, strict=True)
     ]
-    studies = sample_of(studies_of(scores))
+    studies = sample_from(scored_studies(scores))
     study_labels = studies.labels.astype(float)
     require_both_classes(study_labels)
     return {

@@ -32,7 +32,7 @@ class Prediction:
     image: MappedImage | None
 
 
-def radiograph_of(record: ImageRecord) -> Radiograph:
+def record_as_radiograph(record: ImageRecord) -> Radiograph:
     """Return an image of a data set as the application would see it."""
     source = SourceImage(
         SourceFile(record.path, record.path.name), Dataset(), record.path.stem, None, None, None, None, True
@@ -57,7 +57,7 @@ def predict(bundle: Bundle, records: Sequence[ImageRecord], maps: MapRule | None
     plain = dataclasses.replace(bundle, metadata={**bundle.metadata, **unfitted})
     for record in tqdm(records, unit="image", disable=not sys.stderr.isatty()):
         if maps is None or not record.boxes:
-            yield Prediction(record, classify(radiograph_of(record), plain).logit, None)
+            yield Prediction(record, classify(record_as_radiograph(record), plain).logit, None)
         else:
-            classification = classify(radiograph_of(record), plain, maps, everything=True)
+            classification = classify(record_as_radiograph(record), plain, maps, everything=True)
             yield Prediction(record, classification.logit, mapped(record, classification, maps))

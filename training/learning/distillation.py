@@ -35,9 +35,9 @@ class WithTeacher(nn.Module):
         super().__init__()
         self.network = network
         self._teacher = [teacher.eval().requires_grad_(False)]  # in a list: neither saved nor trained with the student
-        own, other = network.classifier.in_channels, teacher.classifier.in_channels
-        self.project = nn.Conv2d(own, other, 1)
-        self.standardise = nn.BatchNorm2d(other, affine=False, momentum=0.02)
+        student_channels, teacher_channels = network.classifier.in_channels, teacher.classifier.in_channels
+        self.project = nn.Conv2d(student_channels, teacher_channels, 1)
+        self.standardise = nn.BatchNorm2d(teacher_channels, affine=False, momentum=0.02)
 
     def forward(self, image: Tensor) -> MapPrediction:
         """Return logit, map and imitation of images (batch, channels, height, width)."""

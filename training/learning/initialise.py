@@ -59,9 +59,9 @@ def load_encoder(encoder: nn.Module, source: str | Path) -> None:
         if str(source) == "imagenet"
         else read_network(source, option="--initial_weights FILE, or imagenet to download")
     )
-    own = encoder.state_dict()
+    state = encoder.state_dict()
     weights = {}
-    for key, tensor in own.items():
+    for key, tensor in state.items():
         value = given.get(key, given.get(key.replace("_", ".", 1)))  # timm flattens a name for features_only
         if value is None:
             continue
@@ -70,7 +70,7 @@ def load_encoder(encoder: nn.Module, source: str | Path) -> None:
         if value.shape == tensor.shape:
             weights[key] = value
     head = dict(encoder.pretrained_cfg).get("classifier", "")  # type: ignore[arg-type]
-    missing = [key for key in own if key not in weights and not key.endswith("num_batches_tracked")]
+    missing = [key for key in state if key not in weights and not key.endswith("num_batches_tracked")]
     missing = [key for key in missing if not key.startswith(str(head))] if head else missing
     if missing:
         raise InputError(f"{source}: lacks {len(missing)} tensors of the encoder, first {missing[0]}; another network?")

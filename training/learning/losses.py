@@ -101,11 +101,11 @@ def pointing_loss(logit_map: Tensor, mask: Tensor, sharpness: float = 2.0) -> Te
     What the pointing game asks for (Zhang et al., ECCV 2016), made differentiable.
     """
     cells, inside = logit_map.flatten(1).float() * sharpness, mask.flatten(1)
-    most = inside.amax(dim=1, keepdim=True)
-    inside = inside / most.clamp_min(1e-6)  # a small finding fills no cell
+    highest = inside.amax(dim=1, keepdim=True)
+    inside = inside / highest.clamp_min(1e-6)  # a small finding fills no cell
     everywhere = torch.logsumexp(cells, dim=1)
     on_finding = torch.logsumexp(cells + torch.log(inside.clamp_min(1e-6)), dim=1)
-    known = (most[:, 0] > 0).float()
+    known = (highest[:, 0] > 0).float()
     return torch.as_tensor(((everywhere - on_finding) * known).sum() / known.sum().clamp_min(1))
 
 

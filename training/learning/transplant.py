@@ -42,14 +42,14 @@ def transplant(encoder: nn.Module, path: str | Path, batches: list[Tensor]) -> N
     source = {
         key: value for key, value in read_network(path, option="--relative_weights FILE").items() if key in known_keys
     }
-    own = encoder.state_dict()
+    state = encoder.state_dict()
     with torch.no_grad():
-        for name, value in own.items():
+        for name, value in state.items():
             if name in source and value.ndim in (1, 4):
                 value.copy_(embed(source[name], value))
             elif name not in source:
                 _neutralise(name, value)
-        encoder.load_state_dict(own)
+        encoder.load_state_dict(state)
         unfold_batch_norm(encoder, batches)
         for name, layer in encoder.named_modules():
             if isinstance(layer, nn.BatchNorm2d) and f"{name}.weight" in source:

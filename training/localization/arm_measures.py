@@ -24,7 +24,7 @@ ALL, ABNORMAL = "all", "abnormal"
 
 def shares(columns: Mapping[str, tuple[Array, Array]]) -> Measures:
     """Return the measures sum(part) / sum(whole) of {name: (part, whole)}, both (images,)."""
-    parts, wholes = (np.stack(of, axis=1) for of in zip(*columns.values(), strict=True))
+    parts, wholes = (np.stack(columns_of_kind, axis=1) for columns_of_kind in zip(*columns.values(), strict=True))
     return lambda weights: dict(zip(columns, ratio(weights @ parts, weights @ wholes).T, strict=True))
 
 
@@ -56,7 +56,7 @@ def box_measures(rows: Sequence[BoxRow], images: Images) -> list[Measures]:
 
 def froc_measures(rows: Sequence[BoxRow], images: Images) -> list[Measures]:
     """Return the sensitivities of the FROC curves, over all images and over the abnormal ones alone."""
-    found = detections_of(rows, images)
+    found = ranked_detections(rows, images)
     kinds = {ALL: images.abnormal | images.normal, ABNORMAL: images.abnormal}
     return [partial(_sensitivities, found, counted, kind) for kind, counted in kinds.items()]
 
@@ -66,7 +66,7 @@ def _sensitivities(found: Detections, counted: NDArray[np.bool_], kind: str, wei
     return {f"sensitivity_at_{level:g}_false_boxes_{kind}": sensitivity_at(*curves, level) for level in FALSE_BOXES}
 
 
-def detections_of(rows: Sequence[BoxRow], images: Images) -> Detections:
+def ranked_detections(rows: Sequence[BoxRow], images: Images) -> Detections:
     """Return all boxes of an arm, ranked; those of an abnormal image that nobody marked do not count."""
     known = images.abnormal | images.normal
     scores = [row.scores if use else () for row, use in zip(rows, known, strict=True)]
@@ -77,7 +77,7 @@ def detections_of(rows: Sequence[BoxRow], images: Images) -> Detections:
 def froc_curve(rows: Sequence[BoxRow], images: Images, kind: str = ALL) -> tuple[Array, Array]:
     """Return (false boxes per image, sensitivity) of an arm, over all images or the abnormal ones alone."""
     counted = images.abnormal | images.normal if kind == ALL else images.abnormal
-    false_boxes, sensitivity = froc(detections_of(rows, images), counted[None].astype(float))
+    false_boxes, sensitivity = froc(ranked_detections(rows, images), counted[None].astype(float))
     return false_boxes[0], sensitivity[0]
 
 
@@ -95,9 +95,9 @@ def outline_measures(rows: Sequence[OutlineRow | None], images: Images) -> list[
         for own, image in zip(overlaps["own"], images.rows, strict=True)
     ]
     columns = {
-        f"{name}_{kind}": _column([None if each is None else getattr(each, name) for each in of])
+        f"{name}_{kind}": _column([None if each is None else getattr(each, name) for each in per_image])
         for name in Overlap.__slots__
-        for kind, of in overlaps.items()
+        for kind, per_image in overlaps.items()
     }
     columns["agreement"] = _column([None if row is None else row.agreement for row in rows])
     distances = {name: values for name, values in columns.items() if name.startswith("hd95")}

@@ -56,19 +56,19 @@ class Defaults:
     prompt: PromptRule
 
 
-def defaults_of(classifier: Bundle, prompt: PromptRule) -> Defaults:
-    """Return what the application does with a classifier; ``prompt`` as ``prompt_of`` gives it."""
+def application_defaults(classifier: Bundle, prompt: PromptRule) -> Defaults:
+    """Return what the application does with a classifier; ``prompt`` as ``segmenter_prompt`` gives it."""
     return Defaults(classifier.fitted.maps, classifier.fitted.boxes, prompt)
 
 
-def prompt_of(segmenter_root: Path, checkpoint: str | None = None) -> PromptRule:
+def segmenter_prompt(segmenter_root: Path, checkpoint: str | None = None) -> PromptRule:
     """Return the prompt that a segmenter's ``inference.json`` names."""
     config = read_config(segmenter_root, checkpoint)
     named = {name: config[name] for name in ("zoom", "prompt", "votes", "masks") if name in config}
     return PromptRule(**named)
 
 
-def arms_of(defaults: Defaults) -> list[Arm]:
+def all_arms(defaults: Defaults) -> list[Arm]:
     """Return every arm, by kind; where the application's own way is none of a kind, it comes first as ``default``."""
     families = ((MAPS, _map_arms(defaults)), (BOXES, _box_arms(defaults)), (OUTLINES, _outline_arms(defaults)))
     arms: list[Arm] = []

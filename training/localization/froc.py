@@ -37,7 +37,7 @@ class Detections:
     findings: Array
 
 
-def first_hits(found: Sequence[PixelBox], true: Sequence[PixelBox], least_iou: float = FROC_IOU) -> tuple[bool, ...]:
+def first_hits(found: Sequence[PixelBox], true: Sequence[PixelBox], minimum_iou: float = FROC_IOU) -> tuple[bool, ...]:
     """Say of each box, the highest score first, whether it finds a finding that none before it has found.
 
     A second box on the same finding is false. What is said of a box does not depend on those after it, so a FROC
@@ -47,7 +47,7 @@ def first_hits(found: Sequence[PixelBox], true: Sequence[PixelBox], least_iou: f
     hits = []
     for box in found:
         best = max(left, key=lambda finding: intersection_over_union(box, finding), default=None)
-        hits.append(best is not None and intersection_over_union(box, best) >= least_iou)
+        hits.append(best is not None and intersection_over_union(box, best) >= minimum_iou)
         if hits[-1] and best is not None:
             left.remove(best)
     return tuple(hits)
@@ -57,9 +57,9 @@ def detections(
     scores: Sequence[Sequence[float]], hits: Sequence[Sequence[bool]], findings: Sequence[int]
 ) -> Detections:
     """Return the boxes of all images ranked together; one sequence per image."""
-    image = np.repeat(np.arange(len(scores)), [len(of) for of in scores])
-    score = np.array([value for of in scores for value in of], float)
-    true = np.array([value for of in hits for value in of], float)
+    image = np.repeat(np.arange(len(scores)), [len(per_image) for per_image in scores])
+    score = np.array([value for per_image in scores for value in per_image], float)
+    true = np.array([value for per_image in hits for value in per_image], float)
     order = np.argsort(-score, kind="stable")
     return Detections(image[order], score[order], true[order], np.asarray(findings, float))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training.evaluation.resampling import (
     Array,
 )
-from training.localization.masks import SIZES, size_cuts, size_of
+from training.localization.masks import SIZES, size_class, size_cuts
 from training.localization.rows import ImageRow, Measured
 
 
@@ -49,7 +49,7 @@ class Images:
         return np.array([row.state != "normal" for row in self.rows], float)
 
 
-def images_of(measured: Sequence[Measured]) -> Images:
+def benchmark_images(measured: Sequence[Measured]) -> Images:
     """Return the images of the rows of one classifier."""
     rows = tuple(each.image for each in measured)
     groups = np.unique([row.group for row in rows], return_inverse=True)[1]
@@ -57,12 +57,12 @@ def images_of(measured: Sequence[Measured]) -> Images:
     return Images(rows, np.asarray(groups, np.intp), cuts)
 
 
-def strata_of(images: Images) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+def list_strata(images: Images) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     """Yield (kind, name, (images,) bool): every body part that has a finding, and the thirds by fracture size."""
     parts = np.array([row.body_part for row in images.rows])
     for part in sorted({str(part) for part in parts[images.abnormal]} - {""}):
         yield "body_part", part, parts == part
     if images.cuts is not None:
-        sizes = np.array([size_of(row.share, images.cuts) if row.share is not None else "" for row in images.rows])
+        sizes = np.array([size_class(row.share, images.cuts) if row.share is not None else "" for row in images.rows])
         for size in SIZES:
             yield "size", size, sizes == size

@@ -76,7 +76,7 @@ def size_cuts(shares: Sequence[float]) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def size_of(share: float, cuts: tuple[float, float]) -> str:
+def size_class(share: float, cuts: tuple[float, float]) -> str:
     """Return the name of the third that a share lies in; a share at a cut belongs to the third below."""
     return SIZES[int(np.searchsorted(cuts, share, side="left"))]
 

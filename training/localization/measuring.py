@@ -23,7 +23,7 @@ from training.batches.images import read_pixels
 from training.datasets.errors import InputError
 from training.datasets.manifest import ImageRecord
 from training.evaluation.overlap import match_boxes
-from training.fitting.predictions import radiograph_of
+from training.fitting.predictions import record_as_radiograph
 from training.localization.arms import FILLED, OUTLINES, Arm, joint_rules
 from training.localization.froc import first_hits
 from training.localization.masks import Mask, agreement, brightest, ellipse, filled, in_a_box, overlap, union
@@ -38,7 +38,7 @@ def read_case(record: ImageRecord, name: str) -> Case:
     InputError
         If the mask is not as large as the image.
     """
-    radiograph = radiograph_of(record)
+    radiograph = record_as_radiograph(record)
     expert = None if record.mask is None else read_pixels(str(record.mask)) > 0
     if expert is not None and expert.shape != radiograph.pixels.shape:
         raise InputError(f"{record.mask}: not as large as {record.path}; draw the mask on the image's own pixels")
@@ -57,8 +57,10 @@ def regions(mask: Mask) -> tuple[PixelBox, ...]:
 def measure(case: Case, tools: Tools, arms: Sequence[Arm]) -> Measured:
     """Run all arms on one image; images without a finding are not outlined."""
     views = classify_once(case.radiograph, tools.classifier, [arm.maps for arm in arms])
-    maps = {rule: _Mapped(of, activation_map(of, rule)) for rule, of in views.items()}
-    cut = {key: find(maps[key[0]], key[1], tools.most) for key in dict.fromkeys((a.maps, a.boxes) for a in arms)}
+    maps = {rule: _Mapped(seen, activation_map(seen, rule)) for rule, seen in views.items()}
+    cut = {
+        key: find(maps[key[0]], key[1], tools.maximum_boxes) for key in dict.fromkeys((a.maps, a.boxes) for a in arms)
+    }
     boxes = [box_row(arm.name, case, maps[arm.maps], *cut[arm.maps, arm.boxes]) for arm in arms if arm.kind != OUTLINES]
     outlines = []
     if case.record.label == 1:
@@ -92,8 +94,8 @@ class _Mapped:
     def heatmap(self) -> NDArray[np.float32]:
         """The map, (rows, columns) float32 [0, 1]."""
         if self._heatmap is None:
-            of = self.classification
-            self._heatmap = of.geometry.map_to_original(self.cells, of.feature_stride)
+            geometry, stride = self.classification.geometry, self.classification.feature_stride
+            self._heatmap = geometry.map_to_original(self.cells, stride)
         return self._heatmap
 
     def localization(self, found: Sequence[tuple[float, PixelBox]], rule: MapRule) -> Localization:
@@ -104,9 +106,9 @@ class _Mapped:
         )
 
 
-def find(mapped: _Mapped, rule: BoxRule, most: int) -> tuple[list[tuple[float, PixelBox]], int]:
-    """Return up to ``most`` boxes whatever their score, and how many of them, from the first, the rule takes."""
-    wide = replace(rule, least_score=0.0, most=max(most, rule.most))
+def find(mapped: _Mapped, rule: BoxRule, maximum: int) -> tuple[list[tuple[float, PixelBox]], int]:
+    """Return up to ``maximum`` boxes whatever their score, and how many of them, from the first, the rule takes."""
+    wide = replace(rule, least_score=0.0, most=max(maximum, rule.most))
     found = find_boxes(mapped.classification, mapped.cells, wide)
     return found, min(len(shown(found, rule.least_score)), rule.most)
 

@@ -19,7 +19,7 @@ class Tools:
 
     classifier: Bundle
     segmenter: Bundle
-    most: int
+    maximum_boxes: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)

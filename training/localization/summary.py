@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from training.evaluation.metrics import Estimate
 from training.evaluation.resampling import (
-    LEAST_PATIENTS,
+    MINIMUM_PATIENTS,
     RESAMPLES,
     Array,
     patient_weights,
@@ -27,7 +27,7 @@ from training.localization.arm_measures import (
     outline_measures,
 )
 from training.localization.arms import OUTLINES, Arm, Defaults, is_default
-from training.localization.images import Images, images_of, strata_of
+from training.localization.images import Images, benchmark_images, list_strata
 from training.localization.rows import BoxRow, Measured, OutlineRow
 from training.localization.timing import Seconds
 
@@ -43,24 +43,24 @@ def estimates(
     patients = int(groups.max()) + 1 if len(groups) else 0
     values = _values(measures, chosen[None].astype(float))
     drawn: dict[str, list[Array]] = {name: [] for name in values}
-    if patients >= LEAST_PATIENTS:
+    if patients >= MINIMUM_PATIENTS:
         for block in patient_weights(groups, resamples):
             weights = np.zeros((len(block), len(chosen)))
             weights[:, chosen] = block
-            for name, of in _values(measures, weights).items():
-                drawn[name].append(of)
+            for name, resampled in _values(measures, weights).items():
+                drawn[name].append(resampled)
     return {name: _estimate(float(value[0]), drawn[name], patients) for name, value in values.items()}
 
 
 def _values(measures: Sequence[Measures], weights: Array) -> dict[str, Array]:
-    return {name: values for of in measures for name, values in of(weights).items()}
+    return {name: values for measure in measures for name, values in measure(weights).items()}
 
 
 def _estimate(value: float, drawn: Sequence[Array], patients: int) -> Estimate:
     if not np.isfinite(value):
         return Estimate(None, None, None, NO_IMAGE)
     if not drawn:
-        return Estimate(value, None, None, f"no interval: {patients} patients, fewer than {LEAST_PATIENTS}")
+        return Estimate(value, None, None, f"no interval: {patients} patients, fewer than {MINIMUM_PATIENTS}")
     interval = percentile_interval(np.concatenate(drawn))
     low, high = interval or (None, None)
     return Estimate(value, low, high, None if interval else "no interval: undefined in more than 5 % of the resamples")
@@ -99,9 +99,9 @@ def summarise(
     resamples: int = RESAMPLES,
 ) -> list[ArmResult]:
     """Return what every arm of one classifier came to, in the order of the arms."""
-    images = images_of(measured)
+    images = benchmark_images(measured)
     everything = np.ones(len(images.rows), bool)
-    boxes, outlines = _by_arm(of.boxes for of in measured), _by_arm(of.outlines for of in measured)
+    boxes, outlines = _by_arm(each.boxes for each in measured), _by_arm(each.outlines for each in measured)
     results = []
     for arm in arms:
         ranked: list[Measures] = []
@@ -114,7 +114,7 @@ def summarise(
             ranked = froc_measures(boxes[arm.name], images)
             curves = {kind: froc_curve(boxes[arm.name], images, kind) for kind in (ALL, ABNORMAL)}
         strata: dict[str, dict[str, dict[str, Estimate]]] = {"body_part": {}, "size": {}}
-        for kind, name, chosen in strata_of(images):
+        for kind, name, chosen in list_strata(images):
             strata[kind][name] = estimates(measures, images, chosen, resamples)
         of_all = estimates([*measures, *ranked], images, everything, resamples)
         default, classifier = is_default(arm, defaults), images.rows[0].classifier

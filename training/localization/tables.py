@@ -9,7 +9,7 @@ from training.evaluation.text_tables import NONE, Table, number
 from training.localization.arm_measures import ABNORMAL, ALL
 from training.localization.arms import OUTLINES
 from training.localization.froc import FALSE_BOXES
-from training.localization.images import Images, strata_of
+from training.localization.images import Images, list_strata
 from training.localization.rows import RECALL_IOUS
 from training.localization.summary import ArmResult
 
@@ -39,8 +39,8 @@ FROC: Columns = {
     for level in FALSE_BOXES
 }
 MASKS: Columns = {
-    f"{measure}_{kind}": f"{name}, {of}"
-    for kind, of in (("given", "given boxes"), ("own", "own boxes"), ("own_gated", "own boxes, gated"))
+    f"{measure}_{kind}": f"{name}, {boxes}"
+    for kind, boxes in (("given", "given boxes"), ("own", "own boxes"), ("own_gated", "own boxes, gated"))
     for measure, name in (("dice", "Dice"), ("iou", "IoU"), ("hd95", "HD95, px"))
 }
 BOX_NOTE = (
@@ -63,7 +63,7 @@ AGREEMENT_NOTE = (
 )
 
 
-def tables(results: Sequence[ArmResult], images: Images, title: str) -> list[Table]:
+def benchmark_tables(results: Sequence[ArmResult], images: Images, title: str) -> list[Table]:
     """Return the tables; measures that no image allows are left out, and tables without a measure too.
 
     Where no finding is marked, agreement is all there is.
@@ -93,7 +93,7 @@ def _main(results: Sequence[ArmResult], images: Images, title: str) -> Table:
     columns = measured_columns(results, MAIN)
     cells = []
     for result in results:
-        seconds = (number(of, 2) for of in (result.seconds.find, result.seconds.outline))
+        seconds = (number(value, 2) for value in (result.seconds.find, result.seconds.outline))
         cells.append((*(_cell(result.overall.get(measure)) for measure in columns), *seconds))
     counts = f"{int(images.abnormal.sum())} abnormal images with a finding marked, {int(images.normal.sum())} normal"
     note = (
@@ -112,8 +112,8 @@ def _table(title: str, results: Sequence[ArmResult], columns: Columns, note: str
 
 
 def _strata(title: str, results: Sequence[ArmResult], images: Images, kind: str, measure: str) -> Table | None:
-    counts = {name: int((chosen & images.abnormal).sum()) for of, name, chosen in strata_of(images) if of == kind}
-    known = {name for r in results for name, of in r.strata[kind].items() if _known(of.get(measure))}
+    counts = {name: int((chosen & images.abnormal).sum()) for of, name, chosen in list_strata(images) if of == kind}
+    known = {name for r in results for name, estimates in r.strata[kind].items() if _known(estimates.get(measure))}
     names = [name for name in counts if name in known]
     cells = [tuple(_cell(r.strata[kind][name].get(measure)) for name in names) for r in results]
     heads = tuple(f"{name} (n = {counts[name]})" for name in names)

@@ -13,9 +13,15 @@ from torch.nn import functional
 
 from operators.networks.sam_networks import PyramidImageEncoder, build_sam
 from operators.records.geometry import PixelBox, square_around
-from training.batches.finding_sampling import DrawnFindings, HardFindings, one_minus_dice, outline_points, wide_cut
+from training.batches.finding_sampling import (
+    HardFindingSampler,
+    SampledFindings,
+    cut_surroundings,
+    one_minus_dice,
+    outline_points,
+)
 from training.batches.findings import CutFinding, findings, misplaced, pixel_box, prepare_prompt_batch
-from training.batches.image_sampling import Draw
+from training.batches.image_sampling import SampledIndex
 from training.batches.images import read_pixels
 from training.batches.prompt_jitter import (
     NEGATIVE,
@@ -59,7 +65,7 @@ def picture(folder, box, shape=(200, 300), name="a"):
 def drawn(item, seed=0, window=STILL, errors=NO_ERROR, *, size=SIZE, reach=8.0):
     transform = RandPromptedWindow(size, window, errors, NEVER)
     transform.set_random_state(seed)
-    return transform({**wide_cut(item, reach, 512), "index": 7})
+    return transform({**cut_surroundings(item, reach, 512), "index": 7})
 
 
 def extent(mask):
@@ -136,7 +142,7 @@ def test_the_centre_is_the_box_s_even_beside_the_finding():
 )
 def test_a_cut_holds_the_finding_where_the_image_has_it(tmp_path, box):
     item = picture(tmp_path, box)
-    wide = wide_cut(item, 8.0, 512)
+    wide = cut_surroundings(item, 8.0, 512)
     x, y = wide["mask_place"].astype(int)
     assert wide["mask"].shape == (box[3] - box[1], box[2] - box[0])
     assert wide["mask"].min() == 255
@@ -148,7 +154,7 @@ def test_a_cut_holds_the_finding_where_the_image_has_it(tmp_path, box):
 
 
 def test_a_large_finding_is_reduced_and_keeps_its_place(tmp_path):
-    wide = wide_cut(picture(tmp_path, (100, 60, 200, 140)), 2.0, 50)
+    wide = cut_surroundings(picture(tmp_path, (100, 60, 200, 140)), 2.0, 50)
     assert wide["scale"] == 2
     assert wide["image"].shape == (100, 100)
     assert (wide["mask_place"].tolist(), wide["mask"].shape) == ([25, 30], (40, 50))
@@ -157,7 +163,7 @@ def test_a_large_finding_is_reduced_and_keeps_its_place(tmp_path):
 def test_a_box_beside_its_mask_is_named(tmp_path):
     item = {**picture(tmp_path, (100, 60, 200, 140)), "box": (0, 0, 20, 20)}
     with pytest.raises(ManifestError, match=r"a_mask\.png: nothing in the box \(0, 0, 20, 20\)"):
-        wide_cut(item, 8.0, 512)
+        cut_surroundings(item, 8.0, 512)
 
 
 def test_the_outline_holds_the_hull_of_any_mask():
@@ -276,16 +282,16 @@ def test_sampling_keeps_the_area_of_a_turned_square():
 
 
 def test_equal_findings_are_drawn_once_each():
-    sampler = HardFindings(50, seed=1)
+    sampler = HardFindingSampler(50, seed=1)
     draws = list(sampler)
     assert sorted(draw.index for draw in draws) == list(range(50))
-    assert draws == list(HardFindings(50, seed=1))
+    assert draws == list(HardFindingSampler(50, seed=1))
     sampler.epoch = 2
     assert draws != list(sampler)
 
 
 def test_hard_findings_are_drawn_more_often_and_none_is_lost():
-    sampler = HardFindings(40, seed=1, memory=1.0)
+    sampler = HardFindingSampler(40, seed=1, memory=1.0)
     sampler.note(torch.arange(40), torch.cat([torch.full((20,), 0.16), torch.full((20,), 0.64)]))
     counts = np.zeros(40)
     for epoch in range(30):
@@ -294,25 +300,25 @@ def test_hard_findings_are_drawn_more_often_and_none_is_lost():
             counts[draw.index] += 1
     assert counts[20:].sum() / counts[:20].sum() == pytest.approx(2.0, rel=0.1)  # (.64 / .16) ** .5
     assert counts.min() > 0
-    flat = HardFindings(40, seed=1, power=0.0)
+    flat = HardFindingSampler(40, seed=1, power=0.0)
     flat.difficulty = sampler.difficulty
     assert sorted(draw.index for draw in flat) == list(range(40))
 
 
 def test_a_resumed_sampler_goes_on_as_if_it_had_never_stopped():
-    first = HardFindings(10, seed=1)
+    first = HardFindingSampler(10, seed=1)
     first.note(torch.tensor([3, 3, 5]), torch.tensor([1.0, 1.0, 0.1]))
-    second = HardFindings(10, seed=1)
+    second = HardFindingSampler(10, seed=1)
     second.load_state_dict(first.state_dict())
     first.epoch = second.epoch = 4
     assert list(first) == list(second)
     assert float(first.difficulty[3]) == pytest.approx(0.5 + 0.3 * 0.5 + 0.3 * 0.35)
     with pytest.raises(ValueError, match="10 findings, the data set has 11"):
-        HardFindings(11, seed=1).load_state_dict(first.state_dict())
+        HardFindingSampler(11, seed=1).load_state_dict(first.state_dict())
 
 
 def test_the_sampler_follows_its_trainer():
-    sampler = HardFindings(4, seed=1, memory=1.0)
+    sampler = HardFindingSampler(4, seed=1, memory=1.0)
     mask = torch.zeros(2, 1, 8, 8)
     mask[:, :, :4] = 1
     logits = torch.full((2, 4, 8, 8), -1.0)
@@ -328,9 +334,9 @@ def test_the_sampler_follows_its_trainer():
 
 def test_a_draw_is_its_seed(items):
     transform = Compose([RandPromptedWindow(SIZE, WindowRange(), BoxErrors())])
-    data = DrawnFindings(items, transform, 8.0, 200)
+    data = SampledFindings(items, transform, 8.0, 200)
     assert len(data) == len(items)
-    first, again, other = (data[Draw(1, seed)] for seed in (5, 5, 6))
+    first, again, other = (data[SampledIndex(1, seed)] for seed in (5, 5, 6))
     assert all(torch.equal(first[key], again[key]) for key in ("image", "mask", "box", "points"))
     assert not torch.equal(first["image"], other["image"])
     assert first["index"] == 1
@@ -465,8 +471,8 @@ def test_a_frozen_encoder_stays_as_it_is():
 
 
 def test_a_batch_is_prepared_for_the_engines(items, capsys):
-    data = DrawnFindings(items[:2], Compose([RandPromptedWindow(SIZE, WindowRange(), BoxErrors())]), 8.0, 200)
-    samples = [data[Draw(index, index)] for index in (0, 1)]
+    data = SampledFindings(items[:2], Compose([RandPromptedWindow(SIZE, WindowRange(), BoxErrors())]), 8.0, 200)
+    samples = [data[SampledIndex(index, index)] for index in (0, 1)]
     batch = torch.utils.data.default_collate([{**s, "image": s["image"].expand(3, -1, -1) * 255} for s in samples])
     image, mask, (asked,), _ = prepare_prompt_batch(batch, torch.device("cpu"))
     assert (image.shape, mask.shape, asked["points"].shape) == ((2, 3, SIZE, SIZE), (2, 1, SIZE, SIZE), (2, 3, 2))

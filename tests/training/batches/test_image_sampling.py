@@ -10,7 +10,7 @@ from monai.transforms import Compose, DivisiblePad, EnsureChannelFirst, RandFlip
 from training.batches import image_sampling as draws
 from training.batches.augmentation import crops, papers, whole_images
 from training.batches.cache import open_cache
-from training.batches.image_sampling import BalancedSampler, Draw, DrawnImages
+from training.batches.image_sampling import BalancedSampler, SampledImages, SampledIndex
 from training.batches.images import read_pixels
 from training.datasets.manifest import read_manifest
 from training.phantoms import main as write_phantoms
@@ -66,17 +66,17 @@ def test_an_unfinished_cache_is_built_again(records, cache, tmp_path):
 
 def test_a_draw_is_its_seed(records, cache):
     noisy = Compose([RandFlipd(keys="image", prob=0.5), RandGaussianNoised(keys="image", prob=1.0)])
-    drawn = DrawnImages(records, cache, noisy)
-    first, other, again = drawn[Draw(1, 7)], drawn[Draw(1, 8)], drawn[Draw(1, 7)]
+    drawn = SampledImages(records, cache, noisy)
+    first, other, again = drawn[SampledIndex(1, 7)], drawn[SampledIndex(1, 8)], drawn[SampledIndex(1, 7)]
     assert torch.equal(first["image"], again["image"])
     assert not torch.equal(first["image"], other["image"])
 
 
 @pytest.mark.parametrize("transform", [crops(64), whole_images(96), papers(96)])
 def test_images_and_masks_are_drawn_together(records, cache, transform):
-    drawn = DrawnImages(records, cache, transform, channels=lambda image: image.repeat(3, 1, 1))
+    drawn = SampledImages(records, cache, transform, channels=lambda image: image.repeat(3, 1, 1))
     index = next(i for i, record in enumerate(records) if record.label == 1)
-    item = drawn[Draw(index, 3)]
+    item = drawn[SampledIndex(index, 3)]
     side = item["mask"].shape[-1]
     assert item["image"].shape == (3, side, side)
     assert item["mask"].shape == (1, side, side)

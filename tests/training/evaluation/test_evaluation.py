@@ -25,11 +25,19 @@ from tests.phantoms import tiny_bundle
 from training.datasets.manifest import ImageRecord
 from training.evaluate import main as evaluate_run
 from training.evaluation import plots
-from training.evaluation.evaluation import About, evaluate, points_together, write_evaluation
-from training.evaluation.score_writer import ScoreWriter, data_of, scores_of_run
-from training.evaluation.scored_images import SEVERAL, Score, names_of, read_scores, sample_of, studies_of, write_scores
+from training.evaluation.evaluation import About, evaluate, mean_operating_points, write_evaluation
+from training.evaluation.score_writer import ScoreWriter, identify_data_set, scores_of_run
+from training.evaluation.scored_images import (
+    SEVERAL,
+    ScoredImage,
+    image_names,
+    read_scores,
+    sample_from,
+    scored_studies,
+    write_scores,
+)
 from training.fitting.operating_points import fit_points
-from training.fitting.predictions import Prediction, predict, radiograph_of
+from training.fitting.predictions import Prediction, predict, record_as_radiograph
 
 POINTS = {
     "temperature": 2.0,
@@ -41,7 +49,7 @@ ABOUT = About("msk_tiny", "1.0.0", "ab" * 32, "phantoms", None, "val")
 PARTS = ("hand", "mixed:hand+hip", "", "mixed:leg+hip")
 
 
-def make_scores(seed: int = 0, patients: int = 60) -> list[Score]:
+def make_scores(seed: int = 0, patients: int = 60) -> list[ScoredImage]:
     """Patients with one or two studies of one to three images."""
     random = np.random.default_rng(seed)
     scores = []
@@ -56,7 +64,7 @@ def make_scores(seed: int = 0, patients: int = 60) -> list[Score]:
                 state = "normal" if probability < 0.2 else "abnormal" if probability >= 0.7 else "doubt"
                 where = f"p{patient}/s{study}"
                 scores.append(
-                    Score(
+                    ScoredImage(
                         f"{where}/{image}",
                         f"p{patient}",
                         f"s{study}",
@@ -106,11 +114,11 @@ def test_a_mistake_in_scores_is_named(tmp_path, change, message):
 
 def test_a_study_is_the_mean_of_its_images_and_the_worst_of_their_labels():
     images = [
-        Score("a", "p1", "s1", "hand", "frontal", False, "val", 0, 1.0, 0.2, "doubt"),
-        Score("b", "p1", "s1", "hand", "lateral", True, "val", 1, 3.0, 0.6, "doubt"),
-        Score("c", "p2", "s1", "hip", "frontal", False, "val", 0, 0.0, 0.1, "normal"),
+        ScoredImage("a", "p1", "s1", "hand", "frontal", False, "val", 0, 1.0, 0.2, "doubt"),
+        ScoredImage("b", "p1", "s1", "hand", "lateral", True, "val", 1, 3.0, 0.6, "doubt"),
+        ScoredImage("c", "p2", "s1", "hip", "frontal", False, "val", 0, 0.0, 0.1, "normal"),
     ]
-    first, second = studies_of(images)
+    first, second = scored_studies(images)
     assert (first.label, first.probability, first.logit, first.hardware) == (1, pytest.approx(0.4), 2.0, True)
     assert (first.body_part, first.view) == ("hand", SEVERAL)
     assert (second.group, second.label, second.probability) == ("p2", 0, 0.1)  # the same name, another patient
@@ -118,10 +126,10 @@ def test_a_study_is_the_mean_of_its_images_and_the_worst_of_their_labels():
 
 def test_names_are_unique_and_do_not_depend_on_where_the_data_lie():
     mura = [record("image1", folder=f"{root}/XR_WRIST/patient{n}/study1") for root in ("x", "y/z") for n in (1, 2)]
-    first, second = names_of(mura[:2]), names_of(mura[2:])
+    first, second = image_names(mura[:2]), image_names(mura[2:])
     assert first == second == ["patient1/study1/image1", "patient2/study1/image1"]
-    assert names_of([record("a"), replace(record("a"), path=Path("data/a.jpg"))]) == ["a.png", "a.jpg"]
-    assert names_of([record("only")]) == ["only"]
+    assert image_names([record("a"), replace(record("a"), path=Path("data/a.jpg"))]) == ["a.png", "a.jpg"]
+    assert image_names([record("only")]) == ["only"]
 
 
 # --- evaluation
@@ -132,7 +140,7 @@ def test_every_level_and_subgroup_is_there_with_its_counts():
     found = evaluate(scores, POINTS, ABOUT, 100)
     image, study = found["levels"]["image"], found["levels"]["study"]
     assert image["overall"]["n"] == found["images"] == len(scores)
-    assert study["overall"]["n"] == found["studies"] == len(studies_of(scores))
+    assert study["overall"]["n"] == found["studies"] == len(scored_studies(scores))
     assert set(image["body_part"]) == {"hand", "mixed", "not given"}  # "mixed:..." is one part
     assert set(image["hardware"]) == {"with hardware", "without hardware"}
     assert set(image) == {"overall", "body_part", "view", "hardware"}
@@ -148,8 +156,8 @@ def test_every_level_and_subgroup_is_there_with_its_counts():
 def test_each_level_decides_at_its_own_point():
     scores = make_scores()
     found = evaluate(scores, POINTS, ABOUT, 20)
-    for level, of in (("image", scores), ("study", studies_of(scores))):
-        sample = sample_of(of)
+    for level, of in (("image", scores), ("study", scored_studies(scores))):
+        sample = sample_from(of)
         called = sample.probabilities >= POINTS[level]["decision"]
         metrics = found["levels"][level]["overall"]["metrics"]
         assert metrics["kappa"]["value"] == pytest.approx(judge.cohen_kappa_score(sample.labels, called), abs=1e-6)
@@ -160,7 +168,7 @@ def test_each_level_decides_at_its_own_point():
 
 def test_the_papers_count_the_network_s_own_output_at_half():
     scores = make_scores()
-    labels, logits = sample_of(scores).labels, np.array([score.logit for score in scores])
+    labels, logits = sample_from(scores).labels, np.array([score.logit for score in scores])
     papers = evaluate(scores, POINTS, ABOUT, 20)["papers"]
     assert papers["network_output"]["accuracy"]["value"] == pytest.approx(np.mean((logits >= 0) == labels), abs=1e-6)
     assert papers["network_output"]["recall"]["value"] == pytest.approx(np.mean(logits[labels] >= 0), abs=1e-6)
@@ -228,10 +236,10 @@ def test_a_mistake_in_a_history_is_named(tmp_path, text, message):
 
 def test_several_classifiers_decide_by_the_mean_of_their_points():
     other = {"temperature": 1.0, "image": {"rule_out": 0.4, "rule_in": 0.9}, "study": {"rule_out": 0.1, "rule_in": 0.2}}
-    together = points_together([POINTS, other])
+    together = mean_operating_points([POINTS, other])
     assert together["image"] == pytest.approx({"rule_out": 0.3, "rule_in": 0.8, "decision": 0.45})
     assert together["study"]["rule_out"] == pytest.approx(0.175)
-    assert points_together([POINTS]) == POINTS
+    assert mean_operating_points([POINTS]) == POINTS
 
 
 # --- where scores come from
@@ -259,10 +267,10 @@ def test_a_bundle_s_evaluation_writes_its_calibrated_scores(tmp_path, capsys):
 
 
 def test_a_data_set_is_named_by_the_end_of_its_path(tmp_path):
-    assert data_of(Path()) == ("not given", None)
-    assert data_of(tmp_path / "mura") == ("mura", None)
+    assert identify_data_set(Path()) == ("not given", None)
+    assert identify_data_set(tmp_path / "mura") == ("mura", None)
     (tmp_path / "list.csv").write_text("file\n")
-    name, digest = data_of(tmp_path / "list.csv")
+    name, digest = identify_data_set(tmp_path / "list.csv")
     assert name == f"{tmp_path.name}/list.csv"
     assert len(digest) == 64
 
@@ -367,7 +375,7 @@ def test_boxes_are_fitted_on_the_map_that_the_application_will_have(data_set):
     maps = MapRule(flips=True)
     (prediction,) = predict(bundle, [image], maps)
     fitted = replace(bundle, metadata={**bundle.metadata, "operating_points": POINTS})
-    expected = classify(radiograph_of(image), fitted, maps, everything=True)
+    expected = classify(record_as_radiograph(image), fitted, maps, everything=True)
     assert prediction.logit == pytest.approx(expected.opinions[0].logit)
     assert prediction.image.calibrated(POINTS) == pytest.approx(activation_map(expected, maps), abs=1e-6)
     assert prediction.image.classification.probability == pytest.approx(1 / (1 + np.exp(-prediction.logit)))

@@ -14,10 +14,10 @@ from operators.records.geometry import PixelBox, intersection_over_union
 from training.evaluation.calibration import (
     BINS,
     Decisions,
+    calibrated_probabilities,
     calibration_summary,
-    decisions_of,
+    decisions_at_level,
     expected_calibration_error,
-    probabilities_of,
     reliability,
 )
 from training.evaluation.comparison.significance import (
@@ -27,7 +27,7 @@ from training.evaluation.comparison.significance import (
     kappa_permutation,
 )
 from training.evaluation.metrics import (
-    OF_DECISIONS,
+    DECISION_METRICS,
     as_json,
     bootstrap_interval,
     measure,
@@ -36,7 +36,7 @@ from training.evaluation.metrics import (
     weighted_values,
 )
 from training.evaluation.overlap import dice, match_boxes
-from training.evaluation.resampling import LEAST_PATIENTS, patient_weights, percentile_interval
+from training.evaluation.resampling import MINIMUM_PATIENTS, patient_weights, percentile_interval
 from training.evaluation.scored_images import Sample
 from training.fitting.calibration import fit_calibration
 from training.fitting.operating_points import candidates, fit_decision, fit_operating_points, outcomes, shortest
@@ -59,7 +59,7 @@ def judged(labels, probabilities, decisions):
         "auprc": judge.average_precision_score(labels, probabilities),
         "brier": judge.brier_score_loss(labels, probabilities),
     }
-    values |= {name: metric(labels, probabilities >= decisions.decision) for name, metric in OF_DECISIONS.items()}
+    values |= {name: metric(labels, probabilities >= decisions.decision) for name, metric in DECISION_METRICS.items()}
     for point in ("rule_out", "rule_in"):
         called = probabilities >= getattr(decisions, point)
         values[f"sensitivity_at_{point}"] = judge.recall_score(labels, called)
@@ -159,7 +159,7 @@ def test_nothing_called_abnormal_has_no_precision():
 
 
 def test_few_patients_give_no_interval():
-    few = sample(7, images=60, patients=LEAST_PATIENTS - 1)
+    few = sample(7, images=60, patients=MINIMUM_PATIENTS - 1)
     estimate = measure(few, DECISIONS, 50)["auroc"]
     assert estimate.value is not None
     assert (estimate.low, estimate.high) == (None, None)
@@ -189,13 +189,16 @@ def test_thousands_of_images_take_seconds():
 def test_calibration_undoes_scale_and_offset():
     random = np.random.default_rng(0)
     logits = random.normal(0, 2, 8000)
-    labels = (random.random(8000) < probabilities_of(logits, 1.0)).astype(float)
+    labels = (random.random(8000) < calibrated_probabilities(logits, 1.0)).astype(float)
     temperature, bias = fit_calibration(logits * 3 + 4, labels)
     assert temperature == pytest.approx(3, rel=0.1)
     assert bias == pytest.approx(-4 / 3, abs=0.15)
     before, after = (
         calibration_summary(p, labels == 1)
-        for p in (probabilities_of(logits * 3 + 4, 1.0), probabilities_of(logits * 3 + 4, temperature, bias))
+        for p in (
+            calibrated_probabilities(logits * 3 + 4, 1.0),
+            calibrated_probabilities(logits * 3 + 4, temperature, bias),
+        )
     )
     assert after["ece"] < 0.03 < before["ece"]
     assert after["ece_equal_mass"] < 0.03
@@ -207,7 +210,7 @@ def test_the_mean_calibrated_probability_is_the_share_of_abnormal():
     labels = (random.random(4000) < 0.2).astype(float)
     logits = random.normal(3 + 2 * labels, 1.5)  # as after balanced sampling: too high on average
     temperature, bias = fit_calibration(logits, labels)
-    assert probabilities_of(logits, temperature, bias).mean() == pytest.approx(labels.mean(), abs=0.005)
+    assert calibrated_probabilities(logits, temperature, bias).mean() == pytest.approx(labels.mean(), abs=0.005)
 
 
 def test_a_perfect_network_keeps_a_finite_temperature():
@@ -306,9 +309,9 @@ def test_bins_hold_every_image_and_agree_with_the_definition():
 
 def test_a_bundle_without_a_decision_decides_at_half():
     points = {"temperature": 1, "image": {"rule_out": 0.2, "rule_in": 0.8}}
-    assert decisions_of(points, "image") == Decisions(0.2, 0.8, 0.5)
-    assert decisions_of(points, "study") == Decisions(0.2, 0.8, 0.5)  # no studies fitted: as images
-    assert decisions_of(points, "image").points.state(0.5) == "doubt"
+    assert decisions_at_level(points, "image") == Decisions(0.2, 0.8, 0.5)
+    assert decisions_at_level(points, "study") == Decisions(0.2, 0.8, 0.5)  # no studies fitted: as images
+    assert decisions_at_level(points, "image").points.state(0.5) == "doubt"
 
 
 # --- differences of two models

@@ -30,20 +30,20 @@ from training.localization.arms import (
     MAPS,
     OUTLINES,
     Defaults,
-    arms_of,
+    all_arms,
+    application_defaults,
     choose_arms,
-    defaults_of,
     is_default,
     joint_rules,
-    prompt_of,
+    segmenter_prompt,
 )
-from training.localization.images import images_of
+from training.localization.images import benchmark_images
 from training.localization.masks import Overlap, filled
 from training.localization.measuring import _Mapped, classify_once, find, measure, read_case
 from training.localization.picture import draw
 from training.localization.rows import BoxRow, ImageRow, Measured, OutlineRow, Tools
 from training.localization.summary import estimates, summarise
-from training.localization.tables import tables
+from training.localization.tables import benchmark_tables
 from training.localization.timing import Seconds
 
 ROWS, COLUMNS = 96, 128
@@ -116,7 +116,7 @@ def write_data(folder, abnormal: int, normal: int, faint: int = 0, marks: bool =
 def run(monkeypatch, data, output, segmenter, *arguments: str, classifier=None):
     monkeypatch.setattr(localization_benchmark, "load_classifier", lambda _: classifier or bright_bundle())
     monkeypatch.setattr(localization_benchmark, "load_segmenter", lambda *_: segmenter)
-    monkeypatch.setattr(localization_benchmark, "prompt_of", lambda *_: PromptRule(2.5))
+    monkeypatch.setattr(localization_benchmark, "segmenter_prompt", lambda *_: PromptRule(2.5))
     command = [str(data), "--output", str(output), "--timed", "1", "--resamples", "200", *arguments]
     assert localization_benchmark.main(command) == 0
     return json.loads((output / "localization.json").read_text()), (output / "localization.md").read_text()
@@ -131,7 +131,7 @@ def value(content, arm: str, measure: str) -> float | None:
 
 
 def test_every_map_box_and_prompt_has_an_arm():
-    arms = arms_of(DEFAULTS)
+    arms = all_arms(DEFAULTS)
     assert {arm.maps.method for arm in arms if arm.kind == MAPS} == set(MAP_METHODS)
     assert {arm.boxes.method for arm in arms if arm.kind == BOXES} >= {"peaks", "components", "brightest_point_224"}
     assert {arm.prompt.prompt for arm in arms if arm.prompt is not None} == set(PROMPTS)
@@ -153,7 +153,7 @@ def test_every_map_box_and_prompt_has_an_arm():
     ],
 )
 def test_what_the_application_does_is_an_arm_of_each_kind(defaults):
-    arms = arms_of(defaults)
+    arms = all_arms(defaults)
     for kind in (MAPS, BOXES, OUTLINES):
         same = [arm for arm in arms if arm.kind == kind and is_default(arm, defaults)]
         assert same  # two, where a rule that is fitted is what another arm asks for
@@ -164,22 +164,22 @@ def test_what_the_application_does_is_an_arm_of_each_kind(defaults):
 
 def test_the_defaults_are_those_of_the_bundles(bundles):
     bundle = bright_bundle()
-    assert defaults_of(bundle, PromptRule(2.5)) == DEFAULTS
+    assert application_defaults(bundle, PromptRule(2.5)) == DEFAULTS
     fitted = {"threshold": 0.4, "expansion": 0.2, "boxes": "peaks", "least_score": 0.1, "map": "cam", "flips": True}
-    rules = defaults_of(replace(bundle, metadata={**bundle.metadata, "localization": fitted}), PromptRule(2.5))
+    rules = application_defaults(replace(bundle, metadata={**bundle.metadata, "localization": fitted}), PromptRule(2.5))
     assert (rules.boxes.method, rules.boxes.least_score, rules.maps.flips) == ("peaks", 0.1, True)
-    assert prompt_of(bundles / "msk_sam").zoom == 2.5
+    assert segmenter_prompt(bundles / "msk_sam").zoom == 2.5
 
 
 def test_an_arm_that_is_none_is_refused_by_a_line_that_lists_them():
     with pytest.raises(ValueError, match=r"--arms: nonsense is no arm; they are cam, grad_cam"):
-        choose_arms(arms_of(DEFAULTS), ["cam", "nonsense"])
+        choose_arms(all_arms(DEFAULTS), ["cam", "nonsense"])
 
 
 def test_the_network_runs_once_per_view_and_gradients_apart(tmp_path):
     case = read_case(read_manifest(write_data(tmp_path, 1, 0))[0], "a")
     bundle = bright_bundle(("fine", "coarse"))
-    rules = [arm.maps for arm in arms_of(DEFAULTS)]
+    rules = [arm.maps for arm in all_arms(DEFAULTS)]
     together = classify_once(case.radiograph, bundle, rules)
     assert bundle.network.runs == 4 + 1  # two sizes, each mirrored too; one more with gradients
     for rule, classification in together.items():
@@ -233,7 +233,7 @@ def test_an_empty_mask_is_no_mark(tmp_path):
 
 def test_normal_images_have_boxes_and_no_outline(tmp_path):
     records = read_manifest(write_data(tmp_path, 1, 1))
-    arms = choose_arms(arms_of(DEFAULTS), ["cam", "peaks", "sam_box"])
+    arms = choose_arms(all_arms(DEFAULTS), ["cam", "peaks", "sam_box"])
     tools = Tools(bright_bundle(), Echo().bundle, 5)
     abnormal, normal = (measure(read_case(record, "a"), tools, arms) for record in records)
     assert [row.arm for row in abnormal.boxes] == [row.arm for row in normal.boxes] == ["cam", "peaks"]
@@ -265,7 +265,7 @@ def measured_of(images, boxes=(), outlines=()):
 
 def test_the_gate_empties_what_is_called_normal():
     rows = [row_of(0, 1), row_of(1, 1, state="normal"), row_of(2, 1, state="doubt")]
-    images = images_of(measured_of(rows))
+    images = benchmark_images(measured_of(rows))
     met = Overlap(0.8, 2 / 3, 4.0)
     measures = outline_measures([OutlineRow("a", str(n), met, met, None) for n in range(3)], images)
     values = estimates(measures, images, np.ones(3, bool))
@@ -280,7 +280,7 @@ def test_strata_hold_their_images_only():
     rows = [row_of(n, 1, part="hand" if n < 12 else "knee", share=(n + 1) / 100) for n in range(24)]
     boxes = [BoxRow("cam", str(n), n < 12, n < 12, (), (), (), 0, (0, 0, 0)) for n in range(24)]
     (result,) = summarise(
-        measured_of(rows, boxes), choose_arms(arms_of(DEFAULTS), ["cam"]), DEFAULTS, {"cam": Seconds(1, None)}, 100
+        measured_of(rows, boxes), choose_arms(all_arms(DEFAULTS), ["cam"]), DEFAULTS, {"cam": Seconds(1, None)}, 100
     )
     assert result.overall["pointing_game"].value == 0.5
     assert result.strata["body_part"]["hand"]["pointing_game"].value == 1
@@ -295,7 +295,7 @@ def test_intervals_are_those_of_whole_patients_resampled():
     random = np.random.default_rng(5)
     rows = [replace(row_of(n, 1), group=f"p{n // 3}") for n in range(90)]
     hits = (random.random(30)[np.arange(90) // 3] < 0.6).astype(float)  # a patient's images agree
-    images = images_of(measured_of(rows))
+    images = benchmark_images(measured_of(rows))
     estimate = estimates([shares({"a": (hits, np.ones(90))})], images, np.ones(90, bool))["a"]
     low, high = bootstrap_interval(lambda drawn: hits[drawn].mean(), [row.group for row in rows])
     assert estimate.value == hits.mean()
@@ -309,7 +309,7 @@ def test_an_abnormal_image_that_nobody_marked_counts_for_nothing():
         BoxRow("cam", "1", None, None, ((0, 0, 9, 9),) * 5, (0.9,) * 5, (False,) * 5, 3, (0, 0, 0)),
         BoxRow("cam", "2", None, None, ((0, 0, 9, 9),), (0.4,), (False,), 1, (0, 0, 0)),
     ]
-    arms = choose_arms(arms_of(DEFAULTS), ["cam"])
+    arms = choose_arms(all_arms(DEFAULTS), ["cam"])
     (result,) = summarise(measured_of(rows, boxes), arms, DEFAULTS, {"cam": Seconds(1, None)}, 100)
     of = {name: estimate.value for name, estimate in result.overall.items()}
     assert of["pointing_game"] == of["box_recall_0.5"] == of["sensitivity_at_0.25_false_boxes_all"] == 1
@@ -329,7 +329,7 @@ def test_every_arm_is_in_the_table_the_picture_and_the_file(tmp_path, monkeypatc
     data = write_data(tmp_path / "data", 3, 2)
     content, page = run(monkeypatch, data, tmp_path / "out", Echo().bundle, "--limit", "2")
     assert [len([r for r in content["rows"]["images"] if r["label"] == label]) for label in (1, 0)] == [2, 2]
-    arms = {arm.name: arm for arm in arms_of(DEFAULTS)}
+    arms = {arm.name: arm for arm in all_arms(DEFAULTS)}
     lacking = {name for name, arm in arms.items() if arm.maps.stages > 2}  # the bundle names one earlier stage
     assert "cam_3_stages left out: bundle tiny: 3 stages of its map are asked for" in caplog.text
     assert {each["name"] for each in content["summary"]} == set(arms) - lacking
@@ -411,9 +411,9 @@ def test_a_count_is_one_or_more(wrong, capsys):
 def test_two_classifiers_stand_in_one_table():
     rows = [row_of(n, 1) for n in range(3)]
     boxes = [BoxRow("cam", str(n), True, True, (), (), (), 0, (0, 0, 0)) for n in range(3)]
-    arms = choose_arms(arms_of(DEFAULTS), ["cam"])
+    arms = choose_arms(all_arms(DEFAULTS), ["cam"])
     (one,) = summarise(measured_of(rows, boxes), arms, DEFAULTS, {"cam": Seconds(1, None)}, 10)
     both = [one, replace(one, classifier="other", default=False)]
-    table = tables(both, images_of(measured_of(rows)), "a")[0]
+    table = benchmark_tables(both, benchmark_images(measured_of(rows)), "a")[0]
     assert [row[1] for row in table.rows] == ["**tiny: CAM** (`cam`)", "other: CAM (`cam`)"]
     assert draw(both, "a").startswith(b"\x89PNG")

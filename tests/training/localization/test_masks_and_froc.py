@@ -23,8 +23,8 @@ from training.localization.masks import (
     hd95,
     in_a_box,
     overlap,
+    size_class,
     size_cuts,
-    size_of,
     union,
 )
 
@@ -196,10 +196,10 @@ def test_the_brightest_point_and_the_box_it_lies_in():
 def test_thirds_hold_a_third_each(shares):
     cuts = size_cuts(shares)
     assert cuts is not None
-    counts = [sum(size_of(share, cuts) == size for share in shares) for size in SIZES]
+    counts = [sum(size_class(share, cuts) == size for share in shares) for size in SIZES]
     assert sum(counts) == len(shares)
     assert max(counts) - min(counts) <= 1
-    sizes = [SIZES.index(size_of(share, cuts)) for share in sorted(shares)]
+    sizes = [SIZES.index(size_class(share, cuts)) for share in sorted(shares)]
     assert sizes == sorted(sizes)
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation.calibration import decisions_of
+from training.evaluation.calibration import decisions_at_level
 from training.evaluation.comparison.runs import Run
 from training.evaluation.comparison.significance import auroc_permutation, delong_test, kappa_permutation
 from training.evaluation.evaluation import LEVELS
-from training.evaluation.scored_images import Sample, sample_of, studies_of
+from training.evaluation.scored_images import Sample, sample_from, scored_studies
 
 
 def differences(runs: Sequence[Run], level: str) -> dict[str, Any]:
@@ -20,12 +20,12 @@ def differences(runs: Sequence[Run], level: str) -> dict[str, Any]:
     AUROC: DeLong's test, and a permutation test that keeps patients whole. Kappa at each run's own decision: the
     permutation test.
     """
-    samples = [sample_of(list(run.scores) if level == "image" else studies_of(run.scores)) for run in runs]
+    samples = [sample_from(list(run.scores) if level == "image" else scored_studies(run.scores)) for run in runs]
     areas = [run.evaluation["levels"][level]["overall"]["metrics"]["auroc"]["value"] for run in runs]
     if any(area is None for area in areas):
         return {"best": None, "reason": "one class only", "rows": []}
     best = int(np.argmax(areas))
-    decisions = [decisions_of(run.evaluation["operating_points"], level).decision for run in runs]
+    decisions = [decisions_at_level(run.evaluation["operating_points"], level).decision for run in runs]
     rows = [
         {"model": run.name, **_difference(samples[number], samples[best], (decisions[number], decisions[best]))}
         for number, run in enumerate(runs)

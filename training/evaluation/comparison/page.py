@@ -15,7 +15,7 @@ from training.evaluation.comparison.runs import ENSEMBLE
 from training.evaluation.comparison.tables import comparison_tables
 from training.evaluation.figures import png
 from training.evaluation.page import TEMPLATES, picture
-from training.evaluation.text_tables import as_markdown, name_of
+from training.evaluation.text_tables import as_markdown, display_name
 
 PICTURED = ("accuracy", "recall")  # the papers' figure
 MARKED = "accuracy", "sensitivity", "kappa", "auroc"
@@ -31,14 +31,17 @@ def draw_comparison(comparison: Mapping[str, Any]) -> list[tuple[bytes, str]]:
             for number, accuracy in enumerate(paper.accuracy):
                 label = f"paper: {paper.network}\n{paper.data.split(',')[0]}" + " (its other number)" * bool(number)
                 rows[label] = {"accuracy": _value(accuracy), "recall": _value(None if number else paper.recall)}
-    own = {
+    study_metrics = {
         _wrapped(name): {metric: model["levels"]["study"]["overall"]["metrics"][metric] for metric in MARKED}
         for name, model in models.items()
     }
     title = f"{comparison['data']}, split {comparison['split']}"
     figures = (
         (plots.bars(rows, {name: name for name in PICTURED}, "Accuracy and recall at .5"), "As in the papers: images"),
-        (plots.bars(own, {name: name_of(name) for name in MARKED}, title), "Study level, with 95 % intervals"),
+        (
+            plots.bars(study_metrics, {name: display_name(name) for name in MARKED}, title),
+            "Study level, with 95 % intervals",
+        ),
     )
     return [(png(figure), caption) for figure, caption in figures]
 

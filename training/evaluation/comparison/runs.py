@@ -12,9 +12,9 @@ import numpy as np
 from scipy.special import logit
 
 from training.datasets.errors import InputError
-from training.evaluation.calibration import decisions_of
-from training.evaluation.evaluation import About, evaluate, points_together
-from training.evaluation.scored_images import Score, read_scores
+from training.evaluation.calibration import decisions_at_level
+from training.evaluation.evaluation import About, evaluate, mean_operating_points
+from training.evaluation.scored_images import ScoredImage, read_scores
 
 NEEDED = ("model", "version", "data", "data_sha256", "split", "levels", "operating_points", "papers", "bootstrap")
 ENSEMBLE = "ensemble"
@@ -26,7 +26,7 @@ class Run:
 
     name: str
     evaluation: Mapping[str, Any]
-    scores: tuple[Score, ...]
+    scores: tuple[ScoredImage, ...]
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
@@ -67,7 +67,9 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
     return dict(evaluation)
 
 
-def _require_same_images(first: Sequence[Score], other: Sequence[Score], first_from: Path, other_from: Path) -> None:
+def _require_same_images(
+    first: Sequence[ScoredImage], other: Sequence[ScoredImage], first_from: Path, other_from: Path
+) -> None:
     facts = [{score.name: (score.label, score.group, score.study) for score in scores} for scores in (first, other)]
     only = [sorted(facts[0].keys() - facts[1].keys()), sorted(facts[1].keys() - facts[0].keys())]
     for names, holder, lacks in ((only[0], first_from, other_from), (only[1], other_from, first_from)):
@@ -98,13 +100,13 @@ def ensemble(runs: Sequence[Run], members: Sequence[str]) -> Run:
         raise InputError(f"--ensemble: {', '.join(sorted(unknown))} is none of the runs; they are {names}")
     if len(chosen) < 2:
         raise InputError("--ensemble: an ensemble has two members or more; name more of the runs")
-    points = points_together([run.evaluation["operating_points"] for run in chosen])
-    state = decisions_of(points, "image").points.state
+    points = mean_operating_points([run.evaluation["operating_points"] for run in chosen])
+    state = decisions_at_level(points, "image").points.state
     means = np.mean([[score.probability for score in run.scores] for run in chosen], axis=0)
-    own = logit(np.clip(means, 1e-12, 1 - 1e-12))
+    logits = logit(np.clip(means, 1e-12, 1 - 1e-12))
     scores = tuple(
-        replace(score, logit=float(of), probability=float(p), state=state(float(p)))
-        for score, of, p in zip(chosen[0].scores, own, means, strict=True)
+        replace(score, logit=float(raw), probability=float(p), state=state(float(p)))
+        for score, raw, p in zip(chosen[0].scores, logits, means, strict=True)
     )
     first = chosen[0].evaluation
     name = f"{ENSEMBLE}: " + " + ".join(run.name for run in chosen)

@@ -72,8 +72,8 @@ def auroc_permutation(first: Sample, second: Sample, resamples: int = RESAMPLES,
     order = ranking(np.concatenate([first.labels, second.labels]), ranks)
 
     def differences(exchanged: Array) -> Array:
-        own = np.concatenate([1 - exchanged, exchanged], axis=1)
-        return weighted_auroc(*order.counts(own)) - weighted_auroc(*order.counts(1 - own))
+        kept = np.concatenate([1 - exchanged, exchanged], axis=1)
+        return weighted_auroc(*order.counts(kept)) - weighted_auroc(*order.counts(1 - kept))
 
     observed = float(differences(np.zeros((1, len(first.labels))))[0])
     drawn = [differences(block) for block in _exchanges(first.groups, resamples, seed)]
@@ -90,9 +90,9 @@ def kappa_permutation(
     labels = first.labels
     called = first.probabilities >= decisions[0], second.probabilities >= decisions[1]
 
-    def kappa(own: Array, other: Array) -> Array:
-        pairs = zip(outcome_counts(labels, called[0], own), outcome_counts(labels, called[1], other), strict=True)
-        return rates(*(mine + swapped for mine, swapped in pairs))["kappa"]
+    def kappa(kept: Array, other: Array) -> Array:
+        pairs = zip(outcome_counts(labels, called[0], kept), outcome_counts(labels, called[1], other), strict=True)
+        return rates(*(first + second for first, second in pairs))["kappa"]
 
     def differences(exchanged: Array) -> Array:
         return kappa(1 - exchanged, exchanged) - kappa(exchanged, 1 - exchanged)

@@ -7,7 +7,7 @@ from typing import Any
 
 from training.evaluation.comparison.published import ANCHORS, OTHER_DATA, PAPERS, SETS
 from training.evaluation.evaluation_tables import AT_POINTS, METRICS
-from training.evaluation.text_tables import NONE, Table, name_of, number, short
+from training.evaluation.text_tables import NONE, Table, display_name, number, short
 
 NOT_COMPARABLE = (
     "These numbers are of other data than ours, so a difference says nothing of the networks. A hidden test and a "
@@ -38,7 +38,7 @@ def _metrics(comparison: Mapping[str, Any], level: str, ours: str) -> Table:
         f"95 % intervals over {comparison['bootstrap']['resamples']} resamples of {overall['patients']} patients. "
         "Thresholds were chosen on val; those of an ensemble are the means of its members'."
     )
-    return Table(title, ("model", *map(name_of, (*METRICS, *AT_POINTS, "brier", "ece"))), tuple(rows), note)
+    return Table(title, ("model", *map(display_name, (*METRICS, *AT_POINTS, "brier", "ece"))), tuple(rows), note)
 
 
 def _differences(differences: Mapping[str, Any], level: str, ours: str) -> Table:
@@ -99,7 +99,7 @@ def _papers(comparison: Mapping[str, Any], ours: str) -> Table:
 
 def _parts(comparison: Mapping[str, Any], ours: str) -> Table:
     strata = [model["levels"]["study"]["body_part"] for model in comparison["models"].values()]
-    parts = sorted({part for of in strata for part in of})
+    parts = sorted({part for stratum in strata for part in stratum})
     header = ("model", *(f"{part} (n = {strata[0][part]['n']})" for part in parts))
     rows = tuple(
         (name, *(short(model["levels"]["study"]["body_part"][part]["metrics"]["kappa"]) for part in parts))
