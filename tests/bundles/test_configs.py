@@ -239,6 +239,7 @@ def small_sam(tmp_path):
     return root, weights
 
 
+@pytest.mark.slow
 def test_fine_tuning_changes_the_mask_decoder_alone(small_sam, tmp_path):
     root, weights = small_sam
     monai.bundle.run(

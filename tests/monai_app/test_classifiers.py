@@ -20,6 +20,8 @@ from tests.monai_app.application import ROOT, Run
 from tests.phantoms import radiograph, save, stored_phantom
 from training.learning.bundle_weights import write_checksums
 
+pytestmark = pytest.mark.slow  # each runs the application
+
 SCHEMA = json.loads((ROOT / "monai_app" / "result.schema.json").read_text("utf-8"))
 CHANNEL_FIRST = {"_target_": "EnsureChannelFirst", "channel_dim": "no_channel"}
 DIVISIBLE = [
@@ -142,7 +144,6 @@ def test_several_are_averaged_and_all_are_named(models, analyse):
     assert again.result["studies"] == done.result["studies"]
 
 
-@pytest.mark.slow
 def test_two_that_disagree_are_in_doubt(models, bundles, analyse):
     """A copy of the embedded classifier that calls everything normal, beside the embedded one."""
     (models / "msk_resnet50").symlink_to(bundles / "msk_resnet50")

@@ -72,6 +72,7 @@ def told(samples):
 WITH_OBJECTS = [name for name, variant in VARIANTS.items() if variant.outcome == OBJECTS]
 
 
+@pytest.mark.slow  # a study of every header: half a minute
 @pytest.mark.parametrize(
     ("name", "state"), [(name, "two_series") for name in WITH_OBJECTS] + [("cr", state) for state in STATES]
 )

@@ -13,6 +13,9 @@ from tests.monai_app.application import ROOT, Run
 from tests.phantoms import radiograph, save
 
 
+pytestmark = pytest.mark.slow  # each runs the application
+
+
 @pytest.fixture
 def studies(tmp_path):
     for name in ("a", "b", "c"):

@@ -19,6 +19,8 @@ from operators.reporting.output_folder import study_folder
 from tests.monai_app.application import ROOT, run
 from tests.phantoms import radiograph, save, stored_phantom
 
+pytestmark = pytest.mark.slow  # each runs the application
+
 SCHEMA = json.loads((ROOT / "monai_app" / "result.schema.json").read_text("utf-8"))
 CANARIES = {
     "PatientName": "CANARYNAME^FIRST",
@@ -243,7 +245,6 @@ def test_an_output_that_cannot_be_written_ends_with_2(tmp_path):
     assert "Traceback" not in done.log
 
 
-@pytest.mark.slow
 def test_a_run_that_is_told_to_stop_stops_and_accounts_for_every_study(tmp_path):
     for number in range(40):
         save(radiograph(str(number)), tmp_path / "in" / f"{number}.dcm")

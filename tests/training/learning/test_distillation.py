@@ -55,6 +55,7 @@ def test_a_coarse_student_gets_the_teacher_s_image_logit():
     assert float(teacher.pool(seen["target"], image)) == pytest.approx(float(teacher(image[:, :1])), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_student_learns_and_the_teacher_does_not():
     torch.manual_seed(0)
     teacher, student = network([2, 3, 4]), network([2, 3, 4])
