@@ -1,7 +1,7 @@
 """The demonstration: phantoms with known findings in, and a check that the application found them.
 
 ``python -m training.demo write FOLDER`` writes a normal forearm, a fractured one and a chest-like image;
-``python -m training.demo check OUTPUT`` compares what the application said of them with what was drawn.
+``python -m training.demo check OUTPUT`` compares the application's results with the findings that were drawn.
 """
 
 from __future__ import annotations

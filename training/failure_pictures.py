@@ -38,7 +38,7 @@ TRUTH, FOUND = "#56b4e9", "#e69f00"  # Okabe-Ito: told apart by the colour-blind
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tried:
-    """A phantom and what the classifier says of it."""
+    """A phantom and the classifier's result for it."""
 
     phantom: Phantom
     localization: Localization

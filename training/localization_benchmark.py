@@ -34,7 +34,7 @@ from training.localization.arms import (
     all_arms,
     application_defaults,
     choose_arms,
-    possible,
+    feasible_arms,
     segmenter_prompt,
 )
 from training.localization.images import Images, benchmark_images
@@ -70,7 +70,7 @@ def timed_cases(cases: Sequence[tuple[ImageRecord, str]], count: int) -> list[Ca
 def benchmark(
     cases: Sequence[tuple[ImageRecord, str]], tools: Tools, defaults: Defaults, options: argparse.Namespace
 ) -> tuple[list[Measured], list[ArmResult]]:
-    """Return the rows of one classifier and what its arms came to; raise InputError if nothing can be measured.
+    """Return the rows and the results of one classifier; raise InputError if nothing can be measured.
 
     Of data without any mark only outlines are measured, and of those only agreement, so normal images are not read.
     """
@@ -81,7 +81,7 @@ def benchmark(
         what = "outlines of abnormal images can be measured; name other arms or another split"
         raise InputError(f"{options.dataset}: no image has a mask or a box, so only {what}")
     timed = timed_cases(chosen, options.timed)
-    arms = possible(named, tools.classifier, timed[0].radiograph)
+    arms = feasible_arms(named, tools.classifier, timed[0].radiograph)
     if not arms:
         raise InputError(f"bundle {tools.classifier.name} can do none of the arms; the warnings say why")
     seconds = time_arms(timed, tools, arms)
@@ -119,7 +119,7 @@ def _row(each: Measured, row: Any) -> dict[str, Any]:
 
 
 def summary(result: ArmResult) -> dict[str, Any]:
-    """Return what an arm came to, as ``localization.json`` holds it."""
+    """Return the result of an arm as ``localization.json`` holds it."""
     arm = asdict(result.arm)
     return {
         "classifier": result.classifier,
@@ -136,7 +136,7 @@ def summary(result: ArmResult) -> dict[str, Any]:
 
 
 def positive(text: str) -> int:
-    """Return a command line's number, 1 or more."""
+    """Parse a whole number of at least 1 from the command line."""
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
     return int(text)

@@ -1,4 +1,4 @@
-"""Which finding is drawn when: the hard ones more often, the same whatever the number of workers."""
+"""Which finding is trained on when: hard ones more often, and the same for any number of workers."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class HardFindingSampler(Sampler[SampledIndex]):
         self.difficulty = state["difficulty"].clone()
 
     def attach(self, trainer: Engine) -> None:
-        """Follow the trainer's epochs, and what it makes of each finding."""
+        """Follow the trainer's epochs, and the Dice that it reaches on each finding."""
         trainer.add_event_handler(Events.EPOCH_STARTED, self._follow)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._learn)
 

@@ -1,4 +1,4 @@
-"""Which image is drawn when, and with which random numbers: the same whatever the number of processes or workers."""
+"""Which image is trained on when, with which random numbers: the same for any number of processes or workers."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ UNKNOWN = "not given"
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What an image shows of itself: its size in pixels and a hash of its grey values."""
+    """A decoded image: its size in pixels and a hash of its grey values."""
 
     columns: int
     rows: int
@@ -54,7 +54,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class SplitFacts:
-    """What an image list says of one split; ``views`` counts images, one that is not named is UNKNOWN."""
+    """The numbers of one split; ``views`` counts images, one that is not named is UNKNOWN."""
 
     split: str
     images: int
@@ -86,7 +86,7 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """All that is said of a data set; files are named relative to it."""
+    """The description of a data set; files are named relative to its folder."""
 
     data: str
     counts: tuple[Count, ...]

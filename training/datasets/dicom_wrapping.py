@@ -38,7 +38,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What the header says of an image; ``key`` makes its UIDs, ``study`` and ``patient`` group images."""
+    """The content of an image's header; ``key`` makes its UIDs, ``study`` and ``patient`` group images."""
 
     key: str
     study: str

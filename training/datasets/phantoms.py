@@ -1,7 +1,7 @@
 """Procedural radiographs of a limb with a known finding.
 
 Not anatomy: shafts with cortex and marrow, soft tissue, a joint gap, noise, collimation and a side marker, so that a
-finding with an exact mask can be put where one wants it.
+finding with an exact mask can be placed anywhere.
 """
 
 from __future__ import annotations

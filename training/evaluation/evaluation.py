@@ -30,7 +30,10 @@ LEVELS = {"image": tuple(SUBGROUPS), "study": ("body_part",)}
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What an evaluation is of. ``data`` names the data set, ``data_sha256`` is its manifest's, None without one."""
+    """The model and the data of an evaluation.
+
+    ``data`` names the data set, ``data_sha256`` is its manifest's, None without one.
+    """
 
     model: str
     version: str

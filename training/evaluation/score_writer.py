@@ -1,4 +1,4 @@
-"""Scores of a labelled split, from a bundle's own evaluation or from a run of the application, and their evaluation."""
+"""The scores of a labelled split, from a bundle's evaluation or from a run of the application, and their evaluation."""
 
 from __future__ import annotations
 
@@ -70,7 +70,10 @@ def write_bundle_evaluation(
     logits: Sequence[float],
     folders: tuple[Path, Path],
 ) -> None:
-    """Write what a bundle's logits come to by its ``operating_points``; ``folders``: of the data, of the output."""
+    """Evaluate a bundle's logits with its ``operating_points`` and write the files.
+
+    ``folders``: the data set's, which names it in the evaluation, and the output's.
+    """
     probabilities = calibrated_probabilities(np.array(logits), points["temperature"], points.get("bias", 0.0))
     state = decisions_at_level(points, "image").points.state
     scores = [

@@ -1,4 +1,4 @@
-"""What a model says of labelled images: one row per image, as ``scores.csv``, and the mean over a study's images."""
+"""A model's probabilities of labelled images, one row each in ``scores.csv``, and the mean over a study's images."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from training.datasets.errors import InputError
 from training.datasets.manifest import ImageRecord
 
-SEVERAL = "several"  # what is said of a study whose images differ
+SEVERAL = "several"  # the value of a study whose images differ
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredImage:
-    """What a model says of one labelled image.
+    """A labelled image and the output of a model for it.
 
     ``name`` is unique in its split; ``logit`` is the network's own output, ``probability`` the calibrated one [0, 1].
     """

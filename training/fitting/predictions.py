@@ -1,4 +1,4 @@
-"""What the application's own code says of labelled images, as if nothing were fitted yet."""
+"""The logits and maps of labelled images by the application's own code, as if nothing were fitted yet."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOT_FITTED = {"temperature": 1.0, "bias": 0.0, "image": _HALF, "study": _HALF}  
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """A record of a manifest and what the application's own code says of it; ``image`` where a finding has boxes."""
+    """The logit of a labelled image; ``image``, with the map, where the finding has boxes."""
 
     record: ImageRecord
     logit: float

@@ -1,4 +1,4 @@
-"""An ImageNet start for a network that has none at hand: the weights of a smaller relative, laid into the larger one.
+"""An ImageNet start for a network without such weights: those of a smaller relative, laid into the larger network.
 
 MobileNetV2 and EfficientNet have the same seven stages of inverted residual blocks; EfficientNet-B3 is wider and deeper
 everywhere, has 5x5 kernels where MobileNetV2 has 3x3, and squeeze-and-excitation. Laid in so that the larger network

@@ -49,7 +49,7 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What the application does: the rules that were fitted for the classifier, and the segmenter's own prompt."""
+    """The application's way: the rules that were fitted for the classifier, and the segmenter's own prompt."""
 
     maps: MapRule
     boxes: BoxRule
@@ -151,7 +151,7 @@ def choose_arms(arms: Sequence[Arm], names: Sequence[str]) -> list[Arm]:
     return [arm for arm in arms if not names or arm.name in names]
 
 
-def possible(arms: Sequence[Arm], classifier: Bundle, radiograph: Radiograph) -> list[Arm]:
+def feasible_arms(arms: Sequence[Arm], classifier: Bundle, radiograph: Radiograph) -> list[Arm]:
     """Return the arms whose map a classifier can make of a radiograph; a warning names what the others lack."""
     able = {}
     for rule in dict.fromkeys(arm.maps for arm in arms):

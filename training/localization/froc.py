@@ -40,7 +40,7 @@ class Detections:
 def first_hits(found: Sequence[PixelBox], true: Sequence[PixelBox], minimum_iou: float = FROC_IOU) -> tuple[bool, ...]:
     """Say of each box, the highest score first, whether it finds a finding that none before it has found.
 
-    A second box on the same finding is false. What is said of a box does not depend on those after it, so a FROC
+    A second box on the same finding is false. The verdict on a box does not depend on those after it, so a FROC
     curve rises with every threshold.
     """
     left = list(true)

@@ -114,7 +114,7 @@ def find(mapped: _Mapped, rule: BoxRule, maximum: int) -> tuple[list[tuple[float
 
 
 def box_row(arm: str, case: Case, mapped: _Mapped, found: list[tuple[float, PixelBox]], taken: int) -> BoxRow:
-    """Return what an arm's map and boxes come to."""
+    """Measure the map and the boxes of an arm on one image."""
     boxes = [box for _, box in found]
     point = brightest(mapped.heatmap) if case.boxes else None
     expert = case.expert
@@ -132,7 +132,7 @@ def box_row(arm: str, case: Case, mapped: _Mapped, found: list[tuple[float, Pixe
 
 
 def outline_row(arm: Arm, case: Case, tools: Tools, own: Localization) -> OutlineRow:
-    """Return what an arm's outlines come to, in the expert's boxes and in its own."""
+    """Measure the outlines of an arm on one image, in the expert's boxes and in the arm's."""
     given = case.boxes if case.expert is not None else ()
     masks = outlines(arm, replace(own, boxes=(*own.boxes, *given), scores=(*own.scores, *[1.0] * len(given))), tools)
     of_own, of_given = (union(part, case.shape) for part in (masks[: len(own.boxes)], masks[len(own.boxes) :]))

@@ -15,7 +15,7 @@ RECALL_IOUS = (0.1, 0.3, 0.5)
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What runs on every image: a classifier, a segmenter, and boxes per image for the FROC curve."""
+    """The models that run on every image, and the number of boxes per image for the FROC curve."""
 
     classifier: Bundle
     segmenter: Bundle
@@ -24,7 +24,7 @@ class Tools:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
-    """An image with what the expert says of it.
+    """An image with the expert's marks.
 
     ``expert`` is None where the finding's pixels are not known, ``boxes`` are empty where it has no box either.
     """
@@ -43,7 +43,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
-    """What a classifier says of an image, and the expert; ``share`` of the image's pixels that the mask covers."""
+    """An image's label and marks, and the classifier's state; ``share`` of the image's pixels that the mask covers."""
 
     classifier: str
     image: str

@@ -68,7 +68,7 @@ def _estimate(value: float, drawn: Sequence[Array], patients: int) -> Estimate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArmResult:
-    """What one arm of one classifier came to.
+    """The result of one arm of one classifier.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def summarise(
     seconds: Mapping[str, Seconds],
     resamples: int = RESAMPLES,
 ) -> list[ArmResult]:
-    """Return what every arm of one classifier came to, in the order of the arms."""
+    """Return the results of every arm of one classifier, in the order of the arms."""
     images = benchmark_images(measured)
     everything = np.ones(len(images.rows), bool)
     boxes, outlines = _by_arm(each.boxes for each in measured), _by_arm(each.outlines for each in measured)
