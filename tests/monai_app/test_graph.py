@@ -12,7 +12,6 @@ from operators.reporting.output_folder import study_folder
 from tests.monai_app.application import ROOT, Run
 from tests.phantoms import radiograph, save
 
-
 pytestmark = pytest.mark.slow  # each runs the application
 
 
