@@ -56,9 +56,9 @@ def box_rule(settings: Settings, classifier: Bundle) -> BoxRule:
         "cut": chosen.cut,
         "threshold": chosen.threshold,
         "expansion": chosen.expansion,
-        "least_score": chosen.minimum_score,
+        "minimum_score": chosen.minimum_score,
         "overlap": chosen.overlap,
-        "most": chosen.maximum_boxes,
+        "maximum_boxes": chosen.maximum_boxes,
         "fixed_side": chosen.fixed_side,
     }
     return dataclasses.replace(classifier.fitted.boxes, **_given(given))

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from operators.classification.classify import classify_together, image_points, study_points
 from operators.classification.study_outcome import summarise_study
@@ -33,38 +33,61 @@ from operators.segmentation.outline import segment
 logger = logging.getLogger(__name__)
 
 
+Cancelled: TypeAlias = Callable[[], bool]  # whether the caller has asked to stop
+
+
 def _never() -> bool:
     return False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stage:
-    """A step of the chain: a function from a study of one kind of record to a study of the next.
+class ImageStage:
+    """A stage that does one thing with every image of a study.
 
     Parameters
     ----------
     name
         Of the stage, and of its operator in the graph.
     receives, emits
-        What is in the study before and after, in snake case: the names of the ports in the graph.
-    run
-        The function. Its second argument says whether the caller has asked to stop.
+        The records of the images before and after, in snake case: the names of the ports in the graph.
+    step
+        What is done with an image that was neither declined nor has failed; an ``ImageError`` excludes the image.
     """
 
     name: str
     receives: str
     emits: str
-    run: Callable[[Any, Callable[[], bool]], Any]
+    step: Callable[[Any], Any]
 
-    def __call__(self, study: Any, cancelled: Callable[[], bool] = _never) -> Any:
+    def __call__(self, study: Study[Any], cancelled: Cancelled = _never) -> Study[Any]:
         """Take a study through the stage.
 
         Raises
         ------
         AnalysisCancelledError
-            If ``cancelled`` says so before the study, or the next of its images, is begun.
+            If ``cancelled`` says so before an image is begun.
         """
-        return self.run(study, cancelled)
+        return study.map(_unless(cancelled, self.step))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyStage:
+    """A stage that looks at a study as a whole; parameters as above.
+
+    ``step`` is given the study and what says whether the caller has asked to stop.
+    """
+
+    name: str
+    receives: str
+    emits: str
+    step: Callable[[Study[Any], Cancelled], Any]
+
+    def __call__(self, study: Study[Any], cancelled: Cancelled = _never) -> Any:
+        """Take a study through the stage; errors as above."""
+        return self.step(study, cancelled)
+
+
+Stage: TypeAlias = ImageStage | StudyStage
 
 
 def stages(models: Models, rules: Rules, provenance: Provenance, decoder: Decoder) -> tuple[Stage, ...]:
@@ -102,23 +125,23 @@ def analyse(
     return reported
 
 
-def run(study: Study[Any], chain: Sequence[Stage], cancelled: Callable[[], bool] = _never) -> Any:
+def run(study: Study[Any], chain: Sequence[Stage], cancelled: Cancelled = _never) -> Any:
     """Take a study through stages, one after the other; ``cancelled`` is asked before each image."""
     for stage in chain:
         study = stage(study, cancelled)
     return study
 
 
-def radiographs(scope: Scope, decoder: Decoder) -> Stage:
+def radiographs(scope: Scope, decoder: Decoder) -> ImageStage:
     """Return the stage that checks the scope of every image and decodes those that are in it."""
 
     def read(source: SourceImage) -> Radiograph:
         return read_radiograph(source, scope, decoder)
 
-    return Stage("radiographs", "studies", "radiographs", _each(read))
+    return ImageStage("radiographs", "studies", "radiographs", read)
 
 
-def classification(classifiers: Sequence[Bundle], rule: MapRule, *, everything: bool = False) -> Stage:
+def classification(classifiers: Sequence[Bundle], rule: MapRule, *, everything: bool = False) -> ImageStage:
     """Return the stage that gives every radiograph a probability, and what its map is made of.
 
     With ``everything``, what a map needs beyond the plain view is computed for normal images too.
@@ -127,32 +150,32 @@ def classification(classifiers: Sequence[Bundle], rule: MapRule, *, everything: 
     def classify(radiograph: Radiograph) -> Classification:
         return classify_together(radiograph, classifiers, rule, everything=everything)
 
-    return Stage("classification", "radiographs", "classifications", _each(classify))
+    return ImageStage("classification", "radiographs", "classifications", classify)
 
 
-def localization(rule: BoxRule) -> Stage:
+def localization(rule: BoxRule) -> ImageStage:
     """Return the stage that makes the heat map of every image and finds its boxes."""
 
     def find(classified: Classification) -> Localization:
         return localize(classified, rule)
 
-    return Stage("localization", "classifications", "localizations", _each(find))
+    return ImageStage("localization", "classifications", "localizations", find)
 
 
-def segmentation(segmenter: Bundle, rule: PromptRule) -> Stage:
+def segmentation(segmenter: Bundle, rule: PromptRule) -> ImageStage:
     """Return the stage that outlines every box; an image without a box costs nothing."""
 
     def outline(localized: Localization) -> Segmentation:
         return segment(localized, segmenter, rule)
 
-    return Stage("segmentation", "localizations", "segmentations", _each(outline))
+    return ImageStage("segmentation", "localizations", "segmentations", outline)
 
 
-def object_stages(rule: ObjectRule, description: RunDescription) -> tuple[Stage, Stage]:
+def object_stages(rule: ObjectRule, description: RunDescription) -> tuple[StudyStage, StudyStage]:
     """Return the stages that build the DICOM objects: those of every image, then those of the study."""
     return (
-        Stage("dicom_objects", "segmentations", "encoded_images", partial(_encode_images, rule, description)),
-        Stage("dicom_report", "encoded_images", "reported_studies", partial(_report, rule, description)),
+        StudyStage("dicom_objects", "segmentations", "encoded_images", partial(_encode_images, rule, description)),
+        StudyStage("dicom_report", "encoded_images", "reported_studies", partial(_report, rule, description)),
     )
 
 
@@ -163,16 +186,7 @@ def describe_run(models: Models, rules: Rules, provenance: Provenance) -> RunDes
     return RunDescription(provenance, *points, tuple(limits), rules.patient_data)
 
 
-def _each(step: Callable[[Any], Any]) -> Callable[[Study[Any], Callable[[], bool]], Study[Any]]:
-    """Return a function that takes every image of a study through a step."""
-
-    def map_study(study: Study[Any], cancelled: Callable[[], bool]) -> Study[Any]:
-        return study.map(_unless(cancelled, step))
-
-    return map_study
-
-
-def _unless(cancelled: Callable[[], bool], step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _unless(cancelled: Cancelled, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def checked(image: Any) -> Any:
         if cancelled():
             raise AnalysisCancelledError
@@ -182,7 +196,7 @@ def _unless(cancelled: Callable[[], bool], step: Callable[[Any], Any]) -> Callab
 
 
 def _encode_images(
-    rule: ObjectRule, description: RunDescription, study: Study[Segmentation], cancelled: Callable[[], bool]
+    rule: ObjectRule, description: RunDescription, study: Study[Segmentation], cancelled: Cancelled
 ) -> Study[EncodedImage]:
     """Build the DICOM objects of every image."""
     provenance = _at(description, study).provenance
@@ -194,7 +208,7 @@ def _encode_images(
 
 
 def _report(
-    rule: ObjectRule, description: RunDescription, study: Study[EncodedImage], _cancelled: Callable[[], bool]
+    rule: ObjectRule, description: RunDescription, study: Study[EncodedImage], _cancelled: Cancelled
 ) -> ReportedStudy:
     """Summarise a study and build its report; if the report cannot be built, all its images have failed."""
     description = _at(description, study)

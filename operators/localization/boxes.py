@@ -38,14 +38,14 @@ def find_boxes(classification: Classification, cells: Array, rule: BoxRule) -> F
     """Return the boxes of an activation map (h, w), the brightest first; a flat map has none."""
     if np.ptp(cells) <= FLAT:
         return []
-    return shown(suppress(METHODS[rule.method](classification, cells, rule), rule.overlap), rule.least_score)[
-        : rule.most
+    return shown(suppress(METHODS[rule.method](classification, cells, rule), rule.overlap), rule.minimum_score)[
+        : rule.maximum_boxes
     ]
 
 
-def shown(found: Found, least_score: float) -> Found:
-    """Return the boxes whose score is at least ``least_score``, and the first, the brightest, whatever its score."""
-    return [item for number, item in enumerate(found) if number == 0 or item[0] >= least_score]
+def shown(found: Found, minimum_score: float) -> Found:
+    """Return the boxes whose score is at least ``minimum_score``, and the first, the brightest, whatever its score."""
+    return [item for number, item in enumerate(found) if number == 0 or item[0] >= minimum_score]
 
 
 def suppress(found: Found, overlap: float) -> Found:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from operators.localization.activation_maps import activation_map, is_absolute, made_rule
-from operators.localization.boxes import find_boxes
+from operators.localization.boxes import Array, Found, find_boxes
 from operators.records.images import Classification, Localization
-from operators.records.rules import BoxRule
+from operators.records.rules import BoxRule, MapRule
 from operators.records.states import State
 
 
@@ -15,8 +15,31 @@ def localize(classification: Classification, rule: BoxRule) -> Localization:
     A normal image has no box, nor has one whose map is the same everywhere.
     """
     cells = activation_map(classification)
-    heatmap = classification.geometry.map_to_original(cells, classification.feature_stride)
     found = [] if classification.state == State.NORMAL else find_boxes(classification, cells, rule)
-    boxes, scores = tuple(box for _, box in found), tuple(score for score, _ in found)
-    relative = not is_absolute(classification)
-    return Localization(classification, heatmap, boxes, scores, made_rule(classification), relative)
+    return localization_of(classification, cells, found)
+
+
+def localization_of(
+    classification: Classification, cells: Array, found: Found, map_rule: MapRule | None = None
+) -> Localization:
+    """Return the record of a map and its boxes.
+
+    Parameters
+    ----------
+    classification
+        What the map was made of.
+    cells
+        The activation map, (h, w) float32 [0, 1].
+    found
+        Score and box of every finding, the brightest first.
+    map_rule
+        Of the map; None: the rule that the image was classified by.
+    """
+    return Localization(
+        classification,
+        heatmap=classification.geometry.map_to_original(cells, classification.feature_stride),
+        boxes=tuple(box for _, box in found),
+        scores=tuple(score for score, _ in found),
+        map_rule=made_rule(classification, map_rule),
+        relative=not is_absolute(classification, map_rule),
+    )

@@ -59,18 +59,13 @@ def parse_fitted(bundle: str, metadata: Mapping[str, Any]) -> Fitted:
     if unusable or metadata["operating_points"]["temperature"] <= 0:
         what = ", ".join(unusable) or "operating_points.temperature"
         raise BundleError(f"bundle {bundle}: metadata.json has no usable {what}; run training.fit on the bundle")
-    points = metadata["operating_points"]
+    points, found = metadata["operating_points"], metadata["localization"]
     try:
-        return Fitted(
-            Calibration(float(points["temperature"]), float(points.get("bias", 0.0))),
-            _points(points["image"]),
-            _points(points["study"]),
-            _map_rule(metadata["localization"]),
-            _box_rule(metadata["localization"]),
-            tuple(metadata["localization"].get("stages", ())),
-        )
+        maps, boxes, stages = _map_rule(found), _box_rule(found), tuple(found.get("stages", ()))
     except (TypeError, ValueError) as error:
-        raise BundleError(f"bundle {bundle}: metadata.json cannot be used ({error}); run training.fit on it") from error
+        raise BundleError(f"bundle {bundle}: localization of metadata.json cannot be used ({error})") from error
+    calibration = Calibration(float(points["temperature"]), float(points.get("bias", 0.0)))
+    return Fitted(calibration, _points(points["image"]), _points(points["study"]), maps, boxes, stages)
 
 
 def _is_number(metadata: Mapping[str, Any], name: str) -> bool:
@@ -100,5 +95,5 @@ def _box_rule(fitted: Mapping[str, Any]) -> BoxRule:
         threshold=fitted["threshold"],
         expansion=fitted["expansion"],
         cut=fitted.get("cut", "fraction"),
-        least_score=fitted.get("least_score", 0.0),
+        minimum_score=fitted.get("least_score", 0.0),
     )

@@ -21,6 +21,8 @@ from operators.records.errors import BundleError
 WEIGHTS = "models/model.safetensors"
 CHECKSUMS = "SHA256SUMS"
 LARGE_FILES = "large_files.yml"
+# What the ``inference.json`` of a bundle of version 0.1 names beside libraries and ``operators.networks``.
+_RENAMED = {"operators.baselines.": "operators.networks.", "$import operators.codes": "$import operators.records.codes"}
 
 
 def load_bundle(bundle_root: Path, checkpoint: str | None = None) -> Bundle:
@@ -134,7 +136,20 @@ def _large_file(bundle_root: Path, checkpoint: str) -> tuple[str, str]:
 def read_config(bundle_root: str | Path, overlay: str | None = None) -> ConfigParser:
     """Return the parsed ``inference.json`` of a bundle, the one home of its pre-processing and its network."""
     names = ["inference"] if overlay is None else ["inference", overlay]
+    files = [str(Path(bundle_root) / "configs" / f"{name}.json") for name in names]
     parser = ConfigParser()
-    parser.read_config([str(Path(bundle_root) / "configs" / f"{name}.json") for name in names])
+    parser.read_config(_with_current_names(ConfigParser.load_config_files(files)))
     parser.parse(True)
     return parser
+
+
+def _with_current_names(content: Any) -> Any:
+    """Return a configuration in which the modules that version 0.1 knew by other names have those of today."""
+    if isinstance(content, dict):
+        return {key: _with_current_names(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_with_current_names(value) for value in content]
+    if isinstance(content, str):
+        for old, new in _RENAMED.items():
+            content = content.replace(old, new)
+    return content

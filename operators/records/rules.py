@@ -87,14 +87,14 @@ class BoxRule:
         Fraction of the maximum, 0 to 1.
     expansion
         How much a region's box is enlarged, as a fraction of its sides.
-    most
+    maximum_boxes
         Boxes per image, the brightest first.
     fixed_side
         Side of the ``brightest_point`` boxes, pixels.
     cut
         Of ``components``: ``fraction``, ``threshold`` x the map's maximum; ``otsu``, the cut that splits the map's
         values best in two (Otsu, 1979).
-    least_score
+    minimum_score
         A box with a smaller score is dropped, but for the image's first: what is not called normal shows where.
     overlap
         Non-maximum suppression: a box gives way to a brighter one if their IoU is at least this.
@@ -108,10 +108,10 @@ class BoxRule:
     method: str
     threshold: float
     expansion: float
-    most: int = 3
+    maximum_boxes: int = 3
     fixed_side: int = 50
     cut: str = "fraction"
-    least_score: float = 0.0
+    minimum_score: float = 0.0
     overlap: float = 0.2
 
     def __post_init__(self) -> None:

@@ -73,7 +73,7 @@ def fit_boxes(images: Sequence[MappedImage], points: Mapping[str, Any], rule: Bo
     best: tuple[float, float, float, float] = (-1.0, 0.5, 0.0, 0.0)
     for threshold in THRESHOLDS:
         for expansion in EXPANSIONS:
-            tried = dataclasses.replace(rule, threshold=threshold, expansion=expansion, least_score=0.0)
+            tried = dataclasses.replace(rule, threshold=threshold, expansion=expansion, minimum_score=0.0)
             found = [find_boxes(image.classification, c, tried) for image, c in zip(images, cells, strict=True)]
             for least in MINIMUM_SCORES:
                 best = max(best, (_f1(found, expert, least), threshold, expansion, least))

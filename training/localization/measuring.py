@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from operators.classification.classify import classify
-from operators.localization.activation_maps import activation_map, is_absolute
+from operators.localization.activation_maps import activation_map
 from operators.localization.boxes import find_boxes, shown
+from operators.localization.localize import localization_of
 from operators.networks.bundle import Bundle
+from operators.pipeline import classification, segmentation
 from operators.records.geometry import PixelBox
-from operators.records.images import Classification, Localization, Radiograph
+from operators.records.images import Classification, Localization, Radiograph, Segmentation
 from operators.records.rules import BoxRule, MapRule
-from operators.segmentation.outline import segment
 from training.batches.findings import pixel_box
 from training.batches.images import read_pixels
 from training.datasets.errors import InputError
@@ -77,7 +77,8 @@ def classify_once(
     """Return a classification for every map, of as few runs of the network as they allow."""
     rules = list(dict.fromkeys(rules))
     done = {
-        rule.needs_gradients: classify(radiograph, classifier, rule, everything=True) for rule in joint_rules(rules)
+        rule.needs_gradients: classification((classifier,), rule, everything=True).step(radiograph)
+        for rule in joint_rules(rules)
     }
     return {rule: done[rule.needs_gradients] for rule in rules}
 
@@ -100,17 +101,14 @@ class _Mapped:
 
     def localization(self, found: Sequence[tuple[float, PixelBox]], rule: MapRule) -> Localization:
         """Return the record that the application would hand on."""
-        boxes, scores = tuple(box for _, box in found), tuple(score for score, _ in found)
-        return Localization(
-            self.classification, self.heatmap, boxes, scores, rule, not is_absolute(self.classification, rule)
-        )
+        return localization_of(self.classification, self.cells, list(found), rule)
 
 
 def find(mapped: _Mapped, rule: BoxRule, maximum: int) -> tuple[list[tuple[float, PixelBox]], int]:
     """Return up to ``maximum`` boxes whatever their score, and how many of them, from the first, the rule takes."""
-    wide = replace(rule, least_score=0.0, most=max(maximum, rule.most))
+    wide = replace(rule, minimum_score=0.0, maximum_boxes=max(maximum, rule.maximum_boxes))
     found = find_boxes(mapped.classification, mapped.cells, wide)
-    return found, min(len(shown(found, rule.least_score)), rule.most)
+    return found, min(len(shown(found, rule.minimum_score)), rule.maximum_boxes)
 
 
 def box_row(arm: str, case: Case, mapped: _Mapped, found: list[tuple[float, PixelBox]], taken: int) -> BoxRow:
@@ -144,7 +142,8 @@ def outline_row(arm: Arm, case: Case, tools: Tools, own: Localization) -> Outlin
 def outlines(arm: Arm, localization: Localization, tools: Tools) -> Sequence[Mask]:
     """Return an arm's mask of every box; an image that several boxes share is encoded once."""
     if arm.prompt is not None:
-        return segment(localization, tools.segmenter, arm.prompt).masks
+        outlined: Segmentation = segmentation(tools.segmenter, arm.prompt).step(localization)
+        return outlined.masks
     draw = filled if arm.drawn == FILLED else ellipse
     return [draw(box, localization.heatmap.shape) for box in localization.boxes]
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from operators.classification.classify import classify
-from operators.localization.localize import localize
 from operators.networks.bundle import Bundle
+from operators.pipeline import classification, localization
 from operators.records.images import Classification, Localization, Radiograph
 from operators.records.rules import BoxRule, MapRule
 from operators.records.states import State
@@ -51,16 +50,17 @@ def time_arms(cases: Sequence[Case], tools: Tools, arms: Sequence[Arm]) -> dict[
 
 
 def _classified(bundle: Bundle, rule: MapRule, radiograph: Radiograph) -> Classification:
-    classification = classify(radiograph, bundle, rule, everything=True)
-    return replace(classification, state=State.ABNORMAL)  # the gate is open
+    classified: Classification = classification((bundle,), rule, everything=True).step(radiograph)
+    return replace(classified, state=State.ABNORMAL)  # the gate is open
 
 
-def _localized(arm: Arm, classification: Classification) -> Localization:
-    return localize(classification, arm.boxes)
+def _localized(arm: Arm, classified: Classification) -> Localization:
+    localized: Localization = localization(arm.boxes).step(classified)
+    return localized
 
 
-def _outlined(arm: Arm, tools: Tools, localization: Localization) -> Sequence[Mask]:
-    return outlines(arm, localization, tools)
+def _outlined(arm: Arm, tools: Tools, localized: Localization) -> Sequence[Mask]:
+    return outlines(arm, localized, tools)
 
 
 def _timed(inputs: Sequence[Given], function: Callable[[Given], Result]) -> tuple[list[Result], float]:

@@ -39,7 +39,7 @@ LETTERBOX = Compose(
         RepeatChannel(3),
     ]
 )
-COMPONENTS = BoxRule("components", threshold=0.5, expansion=0.0, most=3, fixed_side=50)
+COMPONENTS = BoxRule("components", threshold=0.5, expansion=0.0, maximum_boxes=3, fixed_side=50)
 
 
 def encoder() -> nn.Module:

@@ -14,11 +14,11 @@ from operators.records.geometry import PixelBox, PixelGeometry, whole_image
 from operators.records.rules import BoxRule, MapRule
 from tests.phantoms import classification, tiny_bundle
 
-COMPONENTS = BoxRule("components", threshold=0.5, expansion=0.0, most=3, fixed_side=50)
-PEAKS = BoxRule("peaks", threshold=0.5, expansion=0.0, most=3)
-OTSU = BoxRule("components", threshold=0.5, expansion=0.0, most=3, cut="otsu")
-BRIGHTEST = BoxRule("brightest_point", threshold=0.5, expansion=0.0, most=3, fixed_side=50)
-PAPER = BoxRule("brightest_point_224", threshold=0.5, expansion=0.0, most=3, fixed_side=50)
+COMPONENTS = BoxRule("components", threshold=0.5, expansion=0.0, maximum_boxes=3, fixed_side=50)
+PEAKS = BoxRule("peaks", threshold=0.5, expansion=0.0, maximum_boxes=3)
+OTSU = BoxRule("components", threshold=0.5, expansion=0.0, maximum_boxes=3, cut="otsu")
+BRIGHTEST = BoxRule("brightest_point", threshold=0.5, expansion=0.0, maximum_boxes=3, fixed_side=50)
+PAPER = BoxRule("brightest_point_224", threshold=0.5, expansion=0.0, maximum_boxes=3, fixed_side=50)
 EVERY = [COMPONENTS, PEAKS, OTSU, BRIGHTEST, PAPER]
 
 
@@ -55,9 +55,9 @@ def test_a_faint_finding_keeps_its_box_beside_a_bright_one():
 
 def test_a_further_box_needs_the_least_score_and_the_first_does_not():
     record = classification(two_findings(0, 4))
-    assert len(localize(record, BoxRule("peaks", 0.5, 0.0, least_score=0.6)).boxes) == 1
-    assert len(localize(record, BoxRule("peaks", 0.5, 0.0, least_score=1.0)).boxes) == 1
-    assert len(localize(record, BoxRule("peaks", 0.5, 0.0, least_score=0.35)).boxes) == 2
+    assert len(localize(record, BoxRule("peaks", 0.5, 0.0, minimum_score=0.6)).boxes) == 1
+    assert len(localize(record, BoxRule("peaks", 0.5, 0.0, minimum_score=1.0)).boxes) == 1
+    assert len(localize(record, BoxRule("peaks", 0.5, 0.0, minimum_score=0.35)).boxes) == 2
 
 
 def test_a_box_gives_way_to_a_brighter_one_that_it_overlaps():
@@ -122,7 +122,7 @@ def test_what_was_fitted_is_what_is_used():
     bundle = tiny_bundle(torch.nn.Identity(), None, localization=fitted)
     maps, boxes = bundle.fitted.maps, bundle.fitted.boxes
     assert maps == MapRule("layer_cam", 2, True, (0.75, 1))
-    assert boxes == BoxRule("peaks", 0.2, 0.0, least_score=0.3)
+    assert boxes == BoxRule("peaks", 0.2, 0.0, minimum_score=0.3)
 
 
 @pytest.mark.parametrize(

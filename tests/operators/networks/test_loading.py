@@ -5,16 +5,18 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from safetensors.torch import save_file
 from segment_anything import build_sam_vit_b, build_sam_vit_h, build_sam_vit_l
 
-from operators.networks.loading import LARGE_FILES, WEIGHTS, load_bundle, verify
+from operators.networks.loading import LARGE_FILES, WEIGHTS, load_bundle, load_classifier, verify
 from operators.networks.sam_networks import build_mobile_sam
 from operators.networks.weights import read_weights, sha256
 from operators.records.errors import BundleError
+from tests.phantoms import stored_phantom
 from training.learning.bundle_weights import compress, write_checksums
 
 
@@ -51,6 +53,19 @@ def test_a_missing_file_is_found(copy, name):
 def test_a_missing_bundle_says_where_to_look(tmp_path):
     with pytest.raises(BundleError, match="HOLOSCAN_MODEL_PATH"):
         load_bundle(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("name", ["msk_cnn", "msk_resnet50"])
+def test_a_bundle_of_version_0_1_still_loads(tmp_path, bundles, name):
+    """Its configuration is that of the release, which names modules that have moved since."""
+    folder = shutil.copytree(bundles / name, tmp_path / name)
+    shutil.copy(Path(__file__).with_name(f"{name}_0_1_inference.json"), folder / "configs" / "inference.json")
+    write_checksums(folder)
+    old, new = load_classifier(folder), load_classifier(bundles / name)
+    image = new.preprocess(stored_phantom().astype(np.float32) / 65535)
+    assert torch.equal(old.preprocess(stored_phantom().astype(np.float32) / 65535), image)
+    with torch.inference_mode():
+        assert torch.equal(old.network(image[None]), new.network(image[None]))
 
 
 def test_weights_of_another_network_are_an_error(copy):

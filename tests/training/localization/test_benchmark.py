@@ -144,7 +144,7 @@ def test_every_map_box_and_prompt_has_an_arm():
     "defaults",
     [
         DEFAULTS,
-        Defaults(MapRule("cam", flips=True), BoxRule("peaks", 0.3, 0.2, least_score=0.1), PromptRule(2.5, votes=5)),
+        Defaults(MapRule("cam", flips=True), BoxRule("peaks", 0.3, 0.2, minimum_score=0.1), PromptRule(2.5, votes=5)),
         Defaults(
             MapRule("layer_cam", scales=(0.5, 1.0)),
             BoxRule("peaks", 0.4, 0.1, overlap=0.4),
@@ -200,7 +200,7 @@ def test_the_boxes_taken_are_the_applications(tmp_path, method, least_score):
     pixels = np.repeat(np.repeat(pixels[::16, ::16], 16, axis=0), 16, axis=1)
     Image.fromarray(np.round(pixels * 255).astype(np.uint8)).save(record.path)
     classification = classify(read_case(record, "a").radiograph, bright_bundle())
-    rule = BoxRule(method, 0.8, 0.0, most=3, least_score=least_score)
+    rule = BoxRule(method, 0.8, 0.0, maximum_boxes=3, minimum_score=least_score)
     cells = activation_map(classification)
     found, taken = find(_Mapped(classification, cells), rule, 7)
     assert found[:taken] == find_boxes(classification, cells, rule)
