@@ -23,7 +23,6 @@ from tests.sams import Echo
 from training import localization_benchmark
 from training.datasets.manifest import read_manifest
 from training.evaluation.metrics import bootstrap_interval
-from training.localization import measuring as localization_measuring
 from training.localization.arm_measures import outline_measures, shares
 from training.localization.arms import (
     BOXES,
@@ -167,7 +166,7 @@ def test_the_defaults_are_those_of_the_bundles(bundles):
     assert application_defaults(bundle, PromptRule(2.5)) == DEFAULTS
     fitted = {"threshold": 0.4, "expansion": 0.2, "boxes": "peaks", "least_score": 0.1, "map": "cam", "flips": True}
     rules = application_defaults(replace(bundle, metadata={**bundle.metadata, "localization": fitted}), PromptRule(2.5))
-    assert (rules.boxes.method, rules.boxes.least_score, rules.maps.flips) == ("peaks", 0.1, True)
+    assert (rules.boxes.method, rules.boxes.minimum_score, rules.maps.flips) == ("peaks", 0.1, True)
     assert segmenter_prompt(bundles / "msk_sam").zoom == 2.5
 
 
@@ -325,7 +324,7 @@ def test_every_arm_is_in_the_table_the_picture_and_the_file(tmp_path, monkeypatc
         masks = tuple(filled(box, localization.heatmap.shape) for box in localization.boxes)
         return Segmentation(localization, masks, localization.scores)
 
-    monkeypatch.setattr(localization_measuring, "segment", outlined)
+    monkeypatch.setattr("operators.pipeline.segment", outlined)
     data = write_data(tmp_path / "data", 3, 2)
     content, page = run(monkeypatch, data, tmp_path / "out", Echo().bundle, "--limit", "2")
     assert [len([r for r in content["rows"]["images"] if r["label"] == label]) for label in (1, 0)] == [2, 2]
