@@ -68,6 +68,7 @@ def test_the_table_is_large_and_says_what_becomes_of_each_variant():
     assert {variant.outcome for variant in VARIANTS.values()} == {OBJECTS, NO_OBJECTS, *REFUSED}
 
 
+@pytest.mark.slow  # a study of every header: half a minute
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_variant_gives_objects_or_is_refused_with_its_reason(name, tmp_path):
     header, _ = through_the_decoder(name, tmp_path)
