@@ -92,10 +92,10 @@ class PredictionWriter(ABC):
         """Return the row of an image that has no answer, or nothing."""
         if not isinstance(prediction, ExcludedImage):
             return []
-        told = (prediction.state, prediction.reason, prediction.detail)
+        outcome = (prediction.state, prediction.reason, prediction.detail)
         level = logging.WARNING if prediction.state == "failed" else logging.INFO
-        logger.log(level, "file %d (see %s): %s, %s: %s", item["number"], self.table, *told)
-        return [dict(zip(("state", "reason", "detail"), told, strict=True))]
+        logger.log(level, "file %d (see %s): %s, %s: %s", item["number"], self.table, *outcome)
+        return [dict(zip(("state", "reason", "detail"), outcome, strict=True))]
 
     def _add(self, mode: str, rows: Sequence[Mapping[str, Any]]) -> None:
         try:

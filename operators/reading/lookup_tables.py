@@ -54,10 +54,10 @@ def stretched_modality_lut(item: Dataset) -> tuple[Dataset, float]:
     PS3.3 C.11.1.1.1: LUT Descriptor, third value. What follows the table has to be multiplied too.
     """
     values, bits = _entries(item), int(item.LUTDescriptor[2])
-    most = int(values.max())
-    if most == 0 or (bits in (8, 16) and most.bit_length() == bits):
+    highest = int(values.max())
+    if highest == 0 or (bits in (8, 16) and highest.bit_length() == bits):
         return item, 1.0
-    factor = 65535 / most
+    factor = 65535 / highest
     return _with_entries(item, item.LUTDescriptor[1], values * factor), factor
 
 

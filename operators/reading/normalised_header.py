@@ -189,8 +189,8 @@ def _code_items(header: Dataset, keyword: str) -> list[Dataset]:
 
 def _drop_unproven_removal(copy: Dataset) -> list[str]:
     """Remove the claim that the identity was removed where the header does not tell how (1C, PS3.3 C.7.1.1)."""
-    told = "DeidentificationMethod" in copy or "DeidentificationMethodCodeSequence" in copy
-    if told or copy.get("PatientIdentityRemoved") != "YES":
+    method_is_known = "DeidentificationMethod" in copy or "DeidentificationMethodCodeSequence" in copy
+    if method_is_known or copy.get("PatientIdentityRemoved") != "YES":
         return []
     del copy.PatientIdentityRemoved
     return ["PatientIdentityRemoved"]

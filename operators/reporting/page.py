@@ -81,14 +81,14 @@ def render_head(description: RunDescription, counts: Mapping[str, int], studies:
 def render_study(reported: ReportedStudy, summary: StudySummary, description: RunDescription, pictures: int) -> str:
     """Return the section of a study; at most ``pictures`` of its images are shown with pictures."""
     anchor, shown, left = _anchor(summary), [], pictures
-    for number, (image, said) in enumerate(zip(reported.study.images, summary.images, strict=True), start=1):
+    for number, (image, result) in enumerate(zip(reported.study.images, summary.images, strict=True), start=1):
         picture, without = None, _LIMITED
         if isinstance(image, EncodedImage) and burned_in(image.source) and not description.patient_data:
             without = _HIDDEN
         elif isinstance(image, EncodedImage) and left > 0:
             picture, left = draw(image.segmentation), left - 1
-        where = place(said.body_part, said.laterality, said.view_position)
-        shown.append(_Shown(f"{anchor}-{number}", said, where, opinions(image), picture, without))
+        where = place(result.body_part, result.laterality, result.view_position)
+        shown.append(_Shown(f"{anchor}-{number}", result, where, opinions(image), picture, without))
     return _TEMPLATES.get_template("study.html").render(
         run=description,
         anchor=anchor,

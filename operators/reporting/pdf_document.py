@@ -125,13 +125,13 @@ def _images(
 ) -> Iterable[Flowable]:
     left = iter(pictures)
     for number, image in enumerate(study.images, start=1):
-        said = summarise(image)
+        result = summarise(image)
         picture = None if isinstance(image, ExcludedImage) else next(left, None)
-        probability = "" if said.probability is None else f", probability {said.probability:.2f}"
-        lines = [_text(f"Image {number}: {STATES[said.state]}{probability}", HEADING)]
-        lines.append(_text(place(said.body_part, said.laterality, said.view_position)))
-        lines += [_text(text) for text in (*_reason_texts(said), said.detail, opinions(image)) if text]
-        if said.probability is not None:
+        probability = "" if result.probability is None else f", probability {result.probability:.2f}"
+        lines = [_text(f"Image {number}: {STATES[result.state]}{probability}", HEADING)]
+        lines.append(_text(place(result.body_part, result.laterality, result.view_position)))
+        lines += [_text(text) for text in (*_reason_texts(result), result.detail, opinions(image)) if text]
+        if result.probability is not None:
             points = description.image_points
             rule = f"Normal below {points.rule_out:.2f}, abnormal from {points.rule_in:.2f} on, between them doubt."
             lines += [
@@ -141,11 +141,11 @@ def _images(
                 if picture
                 else _text("Without pictures."),
             ]
-        lines.append(_text(f"SOP Instance UID {said.sop_instance_uid}" if said.sop_instance_uid else "", SMALL))
-        yield KeepTogether([*lines, *([_findings(said)] if said.boxes else [])])
+        lines.append(_text(f"SOP Instance UID {result.sop_instance_uid}" if result.sop_instance_uid else "", SMALL))
+        yield KeepTogether([*lines, *([_findings(result)] if result.boxes else [])])
 
 
-def _findings(said: ImageSummary) -> Table:
+def _findings(result: ImageSummary) -> Table:
     titles = (
         "Box: columns x rows, pixels",
         "Score: peak of the heat map in the box, 0 to 1",
@@ -153,7 +153,9 @@ def _findings(said: ImageSummary) -> Table:
         "Predicted IoU: the outline's fit as its model guesses it, 0 to 1",
     )
     rows = [[_text(title, SMALL) for title in titles]]
-    for number, ((box, score), (area, area_mm2, iou)) in enumerate(zip(said.boxes, said.masks, strict=True), start=1):
+    for number, ((box, score), (area, area_mm2, iou)) in enumerate(
+        zip(result.boxes, result.masks, strict=True), start=1
+    ):
         size = f"{area} pixels" if area_mm2 is None else f"{area_mm2:.1f} mm\u00b2 ({area} pixels)"
         cells = (f"{number}: {box.left}-{box.right} x {box.top}-{box.bottom}", f"{score:.2f}")
         rows.append([_text(cell) for cell in (*cells, size if area else "nothing outlined", f"{iou:.2f}")])
@@ -176,7 +178,7 @@ def _end(description: RunDescription) -> Iterable[Flowable]:
 
 
 def _text(text: str, style: ParagraphStyle = BODY) -> Paragraph:
-    """Return a paragraph; markup in a text is no markup, and what the font lacks is said to be lacking."""
+    """Return a paragraph; markup in a text is no markup, and what the font lacks is result to be lacking."""
     known = getFont(style.fontName).face.charToGlyph
     return Paragraph(html.escape(text if all(ord(letter) in known for letter in text) else UNPRINTABLE), style)
 

@@ -69,12 +69,14 @@ def decode(sam: Sam, encoded: EncodedWindow, boxes: Coordinates, points: Points,
     """
     geometry = encoded.geometry
     prompts = torch.from_numpy(to_input(boxes, geometry)).float()
-    told = None
+    point_prompts = None
     if len(points.labels):
         positions, labels = to_input(points.positions, geometry), points.labels
-        told = tuple(torch.from_numpy(part).float().expand(len(boxes), *part.shape) for part in (positions, labels))
+        point_prompts = tuple(
+            torch.from_numpy(part).float().expand(len(boxes), *part.shape) for part in (positions, labels)
+        )
     with torch.inference_mode():
-        sparse, dense = sam.prompt_encoder(points=told, boxes=prompts, masks=None)
+        sparse, dense = sam.prompt_encoder(points=point_prompts, boxes=prompts, masks=None)
         logits, iou = sam.mask_decoder(
             image_embeddings=encoded.embedding,
             image_pe=sam.prompt_encoder.get_dense_pe(),
