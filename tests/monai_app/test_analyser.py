@@ -67,6 +67,7 @@ def test_the_graph_and_the_analyser_make_equal_objects(analyser, demo, tmp_path)
         assert first == second, name
 
 
+@pytest.mark.slow
 def test_a_study_says_what_the_command_line_writes(analyser, demo, tmp_path):
     studies = {study.images[0].file: study for study in analyser.analyse(demo) if len(study.images) == 1}
     assert {name: study.state for name, study in studies.items()} == EXPECTED
@@ -84,12 +85,14 @@ def test_a_study_says_what_the_command_line_writes(analyser, demo, tmp_path):
     assert {path.name for path in written} == {"sr.dcm", "seg_1.dcm", "heatmap_1.dcm", "sc_1.dcm", "gsps_1.dcm"}
 
 
+@pytest.mark.slow
 def test_nothing_is_written_unless_it_is_saved(analyser, demo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     list(analyser.analyse(demo / "normal.dcm"))
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_paths_bytes_files_and_data_sets_give_the_same_result(analyser, demo):
     path = demo / "fracture.dcm"
     ds = dcmread(path)
@@ -106,6 +109,7 @@ def test_paths_bytes_files_and_data_sets_give_the_same_result(analyser, demo):
         assert study.objects["sr"].SOPInstanceUID == first.objects["sr"].SOPInstanceUID
 
 
+@pytest.mark.slow
 def test_bad_input_costs_itself_only(analyser, demo, tmp_path):
     impossible = dcmread(demo / "normal.dcm")
     impossible.Rows = "many"
@@ -119,6 +123,7 @@ def test_bad_input_costs_itself_only(analyser, demo, tmp_path):
         analyser.analyse(7)
 
 
+@pytest.mark.slow
 def test_the_time_of_a_study_is_that_of_its_own_analysis(analyser, demo, monkeypatch):
     times = iter(np.arange("2026-01-01T10:00:00", "2026-01-01T20:00:00", 3600, dtype="datetime64[s]").tolist())
     monkeypatch.setattr("monai_app.analyser.now", lambda: next(times))
@@ -134,6 +139,7 @@ def test_the_time_of_a_study_is_that_of_its_own_analysis(analyser, demo, monkeyp
         assert {ds.ContentTime[:2] for ds in objects if "ContentTime" in ds} <= {str(hour)}
 
 
+@pytest.mark.slow
 def test_an_analysis_can_be_cancelled(analyser, demo):
     cancel = threading.Event()
     studies = analyser.analyse(demo, cancel=cancel)
@@ -144,6 +150,7 @@ def test_an_analysis_can_be_cancelled(analyser, demo):
     assert next(analyser.analyse(demo / "normal.dcm")).state == "normal"  # the analyser goes on
 
 
+@pytest.mark.slow
 def test_a_cancelled_study_stops_before_its_next_image(analyser, demo, monkeypatch):
     cancel, classified = threading.Event(), []
     real = pipeline.classify_together
@@ -159,6 +166,7 @@ def test_a_cancelled_study_stops_before_its_next_image(analyser, demo, monkeypat
     assert len(classified) == 1
 
 
+@pytest.mark.slow
 def test_several_threads_get_the_results_of_one(analyser, demo):
     alone = {study.study_instance_uid: study.probability for study in analyser.analyse(demo)}
     found: list[dict[str, float]] = []
@@ -174,6 +182,7 @@ def test_several_threads_get_the_results_of_one(analyser, demo):
     assert found == [alone] * 3
 
 
+@pytest.mark.slow
 def test_a_decoder_that_died_is_started_again(analyser, demo):
     assert next(analyser.analyse(demo / "normal.dcm")).state == "normal"
     analyser.decoder._child.kill()
@@ -181,6 +190,7 @@ def test_a_decoder_that_died_is_started_again(analyser, demo):
     assert next(analyser.analyse(demo / "normal.dcm")).state == "normal"
 
 
+@pytest.mark.slow
 def test_a_closed_analyser_says_so(analyser, demo):
     closed = Analyser(analyser.models, analyser.settings)
     waiting = closed.analyse(demo)
