@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from operators.drawing.colours import BOX
 from operators.drawing.contours import drawn_contours
 from operators.records.images import Segmentation
 
 SMALLEST, LARGEST = 1024, 2048  # longest side of the radiograph in the picture, pixels
-BOX = (86, 180, 233)  # sky blue; with white it stays apart from bone in all common colour deficiencies
 WHITE, BLACK, GREY = (255, 255, 255), (0, 0, 0), (190, 190, 190)
 LINES_PER_SIDE = 48  # lines of text that would fill the longest side: legible when a viewer shows all of it
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom, pixels

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from operators.drawing.colours import HEAT
 from operators.drawing.contours import drawn_contours
 from operators.records.geometry import PixelBox
 from operators.records.images import Segmentation
 
 RADIOGRAPH_SIDE = 1200  # pixels of the longest side
 HEAT_SIDE = 256  # of the map, which is smooth
-HEAT = (255, 140, 0)  # orange, beside the boxes' sky blue: apart in all common colour deficiencies
 LEAST_HEAT = 0.02  # below it nothing is drawn: a tint all over the picture would say something that the map does not
 TEXT_PER_SIDE = 1 / 34  # height of a box's number in longest sides of the image
 

@@ -11,11 +11,13 @@ from reportlab.pdfbase.pdfmetrics import registerFont
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import Flowable
 
+from operators.drawing import colours
+from operators.drawing.colours import as_hex
 from operators.drawing.layers import BoxMark, Picture
 
 FONT, BOLD = "Vera", "VeraBd"  # of reportlab, embedded in the document
 GAP = 8.5  # points
-BOX, HALO = HexColor("#56b4e9"), Color(0, 0, 0, 0.65)
+BOX, HALO = HexColor(as_hex(colours.BOX)), Color(0, 0, 0, 0.65)
 
 rl_config.useA85 = 0  # pictures as they are, not as text
 for _name in (FONT, BOLD):

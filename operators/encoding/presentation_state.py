@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
 
+from operators.drawing.colours import BOX, OUTLINE
 from operators.drawing.contours import drawn_contours
 from operators.encoding.requests import ImageRequest
 from operators.encoding.series import add_body_part, describe_state, identify
@@ -22,7 +23,7 @@ from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY, Provena
 # The grey-scale pipeline of the source (PS3.3 C.11.1, C.11.2): a state without it shows the image without its window.
 _MODALITY_LUT = ("ModalityLUTSequence", "RescaleIntercept", "RescaleSlope", "RescaleType")
 _VOI_LUT = ("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction")
-_COLOURS = {"BOXES": (86, 180, 233), "OUTLINES": (255, 255, 255), "TEXT": (86, 180, 233)}
+_COLOURS = {"BOXES": BOX, "OUTLINES": OUTLINE, "TEXT": BOX}
 
 
 def encode_presentation_state(request: ImageRequest) -> Dataset:

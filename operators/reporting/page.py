@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
+from operators.drawing.colours import BOX, HEAT, as_hex
 from operators.drawing.layers import Picture, data_uri, draw, svg_path
 from operators.records.images import EncodedImage
 from operators.records.provenance import RESEARCH_USE_ONLY
@@ -68,7 +69,13 @@ _TEMPLATES.filters |= {
     "svg_path": svg_path,
     "percent": "{:.2%}".format,
 }
-_TEMPLATES.globals |= {"STATES": STATES, "REASONS": REASONS, "research_use_only": RESEARCH_USE_ONLY}
+_TEMPLATES.globals |= {
+    "STATES": STATES,
+    "REASONS": REASONS,
+    "research_use_only": RESEARCH_USE_ONLY,
+    "box_colour": as_hex(BOX),
+    "heat_colour": as_hex(HEAT),
+}
 
 
 def render_head(description: RunDescription, counts: Mapping[str, int], studies: Sequence[StudySummary]) -> str:
