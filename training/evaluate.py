@@ -17,7 +17,7 @@ from operators.networks.weights import sha256
 from training.datasets.errors import or_exit
 from training.evaluation.evaluation import About, mean_operating_points, write_evaluation
 from training.evaluation.evaluation_tables import evaluation_tables
-from training.evaluation.score_writer import identify_data_set, scores_of_run
+from training.evaluation.evaluation_writer import identify_data_set, scores_of_run
 from training.evaluation.text_tables import as_markdown
 from training.learning.preflight import split_records
 

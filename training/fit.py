@@ -17,7 +17,7 @@ import numpy as np
 from operators.networks.loading import load_bundle
 from operators.records.rules import MAP_METHODS, BoxRule, MapRule
 from training.datasets.errors import or_exit
-from training.evaluation.score_writer import write_bundle_evaluation
+from training.evaluation.evaluation_writer import write_bundle_evaluation
 from training.fitting.boxes import fit_boxes
 from training.fitting.calibration import require_both_classes
 from training.fitting.operating_points import SENSITIVITY, SPECIFICITY, fit_points

@@ -22,9 +22,9 @@ from training.datasets.dataset import read_dataset
 from training.datasets.errors import InputError, or_exit
 from training.datasets.fracatlas import mask_folder
 from training.datasets.manifest import ImageRecord
+from training.evaluation.evaluation_writer import identify_data_set
 from training.evaluation.metrics import as_json
 from training.evaluation.resampling import RESAMPLES
-from training.evaluation.score_writer import identify_data_set
 from training.evaluation.scored_images import image_names
 from training.evaluation.text_tables import as_markdown
 from training.localization.arms import (

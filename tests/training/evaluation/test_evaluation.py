@@ -26,7 +26,7 @@ from training.datasets.manifest import ImageRecord
 from training.evaluate import main as evaluate_run
 from training.evaluation import plots
 from training.evaluation.evaluation import About, evaluate, mean_operating_points, write_evaluation
-from training.evaluation.score_writer import ScoreWriter, identify_data_set, scores_of_run
+from training.evaluation.evaluation_writer import EvaluationWriter, identify_data_set, scores_of_run
 from training.evaluation.scored_images import (
     SEVERAL,
     ScoredImage,
@@ -249,7 +249,7 @@ def test_a_bundle_s_evaluation_writes_its_calibrated_scores(tmp_path, capsys):
     bundle: Bundle = tiny_bundle(timm.create_model("resnet18", num_classes=1), None, operating_points=POINTS)
     records = [record(f"i{n}", n % 2, f"g{n}", body_part="hand") for n in range(40)]
     (tmp_path / "manifest.csv").write_text("file\n")
-    writer = ScoreWriter(records, bundle, str(tmp_path / "out"), tmp_path)
+    writer = EvaluationWriter(records, bundle, str(tmp_path / "out"), tmp_path)
     logits = np.linspace(-3, 3, 40)
     for _ in range(2):  # an evaluator that runs twice does not mix its runs
         writer._begin(None)

@@ -24,7 +24,7 @@ from training.evaluation.scored_images import ScoredImage, image_names, scored_i
 from training.evaluation.text_tables import as_markdown
 
 
-class ScoreWriter:
+class EvaluationWriter:
     """Ignite handler of a bundle's evaluator: collects its logits and writes the evaluation when it is complete.
 
     Parameters
