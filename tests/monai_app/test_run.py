@@ -281,7 +281,7 @@ def commands():
         "module": (sys.executable, "-m", "monai_app"),
         "folder": (sys.executable, "monai_app"),
         "exec": (str(scripts / "monai-deploy"), "exec", "monai_app"),
-        "osteomap": (str(scripts / "osteomap"), "exec", "monai_app"),
+        "osteomap": (str(scripts / "osteomap"),),
     }
 
 
