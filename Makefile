@@ -47,7 +47,7 @@ test-fast: setup
 	$(PYTEST) -m "not (slow or external or shared_data or viewer)"
 
 viewer-test: setup
-	$(PYTEST) -m viewer
+	$(PYTEST) tests/viewer
 
 lint: setup
 	$(BIN)/ruff check .
