@@ -178,6 +178,7 @@ def test_a_file_name_that_is_no_unicode_is_accounted_for(tmp_path, read_header):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_the_headers_of_a_large_folder_are_not_held_in_memory(read_header, tmp_path):
     path = save(radiograph(), tmp_path / "1.dcm")
     reply = read_header(SourceFile(path, "1.dcm"))
