@@ -50,7 +50,15 @@ def _files(sources: Iterable[Source], numbers: Iterator[int]) -> Iterator[Source
         elif isinstance(source, Dataset):
             yield _in_memory(_encoded(source), next(numbers))
         else:
-            yield _in_memory(source if isinstance(source, bytes) else source.read(), next(numbers))
+            yield _in_memory(_content(source), next(numbers))
+
+
+def _content(source: bytes | BinaryIO) -> bytes:
+    content = source.read() if hasattr(source, "read") else source
+    if not isinstance(content, bytes):
+        kind = f"file that gives {type(content).__name__}" if hasattr(source, "read") else type(source).__name__
+        raise TypeError(f"cannot analyse a {kind}; give a path, bytes, a binary file or a data set")
+    return content
 
 
 def _in_memory(content: bytes, number: int) -> SourceFile:

@@ -121,6 +121,9 @@ def test_bad_input_costs_itself_only(analyser, demo, tmp_path):
         analyser.analyse(tmp_path / "absent.dcm")
     with pytest.raises(TypeError, match="int"):
         analyser.analyse(7)
+    for wrong, kind in (([7], "int"), ([None], "NoneType"), (io.StringIO("text"), "file that gives str")):
+        with pytest.raises(TypeError, match=f"cannot analyse a {kind}"):
+            list(analyser.analyse(wrong))
 
 
 @pytest.mark.slow
