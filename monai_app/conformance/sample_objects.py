@@ -36,7 +36,7 @@ from operators.records.provenance import Model, Provenance
 from operators.records.reasons import DeclinedReason
 from operators.records.rules import MapRule, ObjectRule
 from operators.records.run_description import RunDescription
-from operators.records.sources import ExcludedImage, SourceFile, SourceImage
+from operators.records.sources import ExcludedImage, HeaderReply, SourceFile, SourceImage
 from operators.records.states import State
 from operators.records.study import ReportedStudy, Study
 
@@ -154,7 +154,7 @@ def _provenance(which: int) -> Provenance:
 
 
 def _source(header: Dataset) -> SourceImage:
-    return source_image(SourceFile(Path("a.dcm"), "a.dcm"), header, has_pixel_data=True)
+    return source_image(SourceFile(Path("a.dcm"), "a.dcm"), HeaderReply(header, True, None, ()))
 
 
 def _image(header: Dataset, state: State, findings: int) -> Segmentation:

@@ -15,6 +15,7 @@ class Remark(StrEnum):
     DISPUTED = "the classifiers disagree"
     NO_BODY_PART = "the header names no body part; it may be out of scope"
     BURNED_IN = "patient data are part of the picture, says its header; shown only where app.yaml allows them"
+    NO_SPACING = "Imager Pixel Spacing in the header is not plausible and not used, so no size in mm is given"
     NOT_REFERABLE = "a UID of the header is invalid, so no DICOM object can refer to the image; see the report"
 
 
@@ -27,6 +28,8 @@ def remarks(classification: Classification) -> Iterator[Remark]:
         yield Remark.NO_BODY_PART
     if source.header.get("BurnedInAnnotation") == "YES":
         yield Remark.BURNED_IN
+    if source.was_emptied("ImagerPixelSpacing"):
+        yield Remark.NO_SPACING
     if not is_referable(source.header):
         yield Remark.NOT_REFERABLE
 

@@ -126,7 +126,7 @@ def _read_dicom(file: SourceFile, scope: Scope, decoder: Decoder) -> ImageFile:
         ) from error
     if reply.problem is not None:
         raise reply.problem
-    source = source_image(file, reply.header, has_pixel_data=reply.has_pixel_data)
+    source = source_image(file, reply)
     radiograph = read_radiograph(source, scope, decoder)
     row_spacing, column_spacing = source.imager_pixel_spacing_mm or (1.0, 1.0)
     rows, columns = radiograph.pixels.shape

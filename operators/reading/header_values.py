@@ -27,6 +27,10 @@ _ENUMERATED: Mapping[str, Sequence[str]] = {
     "LossyImageCompression": ("00", "01"),  # PS3.3 C.7.6.1.1.5
     "VOILUTFunction": ("LINEAR", "LINEAR_EXACT", "SIGMOID"),  # PS3.3 C.11.2
 }
+_SPACINGS = ("ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelSpacing")
+# No detector, plate or film has pixels below 0.015 mm (intra-oral sensors), and beyond 5 mm an image of a whole trunk
+# would have fewer pixels than the smallest that is read. What is outside is a mistake of unit or of the header.
+_PLAUSIBLE_SPACING_MM = (0.01, 5.0)
 _LENGTHS = {"LO": 64, "SH": 16}  # characters
 _LARGEST_INTEGER = 2**31 - 1
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -57,10 +61,16 @@ def valid_values(values: Sequence[object], keyword: str, declared: bool) -> list
         return []
     if keyword == "PatientOrientation":
         return [_direction(text) for text in texts]
-    if keyword == "ImagerPixelSpacing" and not all(float(text) > 0 for text in texts):
-        raise ValueError("not a distance")
+    if keyword in _SPACINGS and not all(is_plausible_spacing(float(text)) for text in texts):
+        raise ValueError("not the distance of two pixels")
     valid = [_valid(text, vr, keyword) for text in texts]
     return valid if any(value != "" for value in valid) else []
+
+
+def is_plausible_spacing(spacing_mm: float) -> bool:
+    """Say whether a distance of two pixels can be that of a radiograph; another one counts as absent."""
+    least, most = _PLAUSIBLE_SPACING_MM
+    return least <= spacing_mm <= most
 
 
 def _readable(text: str, declared: bool) -> str:

@@ -34,7 +34,7 @@ _SCHEMA = """
 CREATE TABLE study (number INTEGER PRIMARY KEY, uid TEXT UNIQUE);
 CREATE TABLE file (
     study INTEGER, series_number INTEGER, instance_number INTEGER, name BLOB, path BLOB, in_memory INTEGER,
-    header TEXT, has_pixel_data INTEGER, state TEXT, reason TEXT, detail TEXT
+    header TEXT, has_pixel_data INTEGER, changes TEXT, state TEXT, reason TEXT, detail TEXT
 );
 CREATE INDEX by_study ON file (study, series_number, instance_number, name);
 CREATE TABLE instance (uid TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -116,7 +116,7 @@ class StudyIndex:
             self._in_memory.append(file.content)
         known = reply is not None and (problem is None or problem.reason == DeclinedReason.DUPLICATE_INSTANCE)
         self._database.execute(
-            "INSERT INTO file SELECT number, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM study WHERE uid = ?",
+            "INSERT INTO file SELECT number, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM study WHERE uid = ?",
             (
                 *numbers,
                 os.fsencode(file.name),
@@ -124,6 +124,7 @@ class StudyIndex:
                 None if file.content is None else len(self._in_memory) - 1,
                 header.to_json() if known else None,
                 reply is not None and reply.has_pixel_data,
+                None if reply is None else json.dumps(reply.changes),
                 *((None, None, None) if problem is None else map(str, problem.outcome)),
                 uid,
             ),
@@ -146,13 +147,13 @@ class StudyIndex:
             yield Study(uid, images if uid is None else _of_one_patient(uid, images), clock())
 
     def _image(self, row: Any) -> SourceImage | ExcludedImage:
-        _, _, _, name, path, in_memory, header, has_pixel_data, state, reason, detail = row
+        _, _, _, name, path, in_memory, header, has_pixel_data, changes, state, reason, detail = row
         content = None if in_memory is None else self._in_memory[in_memory]
         file = SourceFile(Path(os.fsdecode(path)), os.fsdecode(name), content)
         source: SourceFile | SourceImage = file
         if header is not None:
             known = Dataset.from_json(json.loads(header))
-            source = source_image(file, known, has_pixel_data=bool(has_pixel_data))
+            source = source_image(file, HeaderReply(known, bool(has_pixel_data), None, tuple(json.loads(changes))))
         if isinstance(source, SourceImage) and state is None:
             return source
         return ExcludedImage(source, State(state), _reason(state, reason), detail)
@@ -190,8 +191,9 @@ def header_reader(decoder: Decoder) -> HeaderReader:
     return read
 
 
-def source_image(file: SourceFile, header: Dataset, *, has_pixel_data: bool) -> SourceImage:
+def source_image(file: SourceFile, reply: HeaderReply) -> SourceImage:
     """Return the record of an image whose normalised header is read."""
+    header = reply.header
     return SourceImage(
         file=file,
         header=header,
@@ -200,7 +202,8 @@ def source_image(file: SourceFile, header: Dataset, *, has_pixel_data: bool) -> 
         view_position=str(header.get("ViewPosition") or "") or None,
         laterality=laterality(header),
         imager_pixel_spacing_mm=imager_pixel_spacing_mm(header),
-        has_pixel_data=has_pixel_data,
+        has_pixel_data=reply.has_pixel_data,
+        changes=reply.changes,
     )
 
 

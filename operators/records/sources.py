@@ -55,7 +55,8 @@ class SourceImage:
     """A DICOM image whose header is read and whose pixels are not.
 
     ``header`` is the normalised copy (``dicom_source``); ``body_part`` is a defined term of PS3.16 Annex L, or None
-    if the header names none; ``imager_pixel_spacing_mm`` is (row, column) at the detector plane, or None.
+    if the header names none; ``imager_pixel_spacing_mm`` is (row, column) at the detector plane, or None;
+    ``changes`` says what the source has and the copy has not, or otherwise: tag, keyword, emptied or rewritten.
     """
 
     file: SourceFile
@@ -66,6 +67,11 @@ class SourceImage:
     laterality: str | None
     imager_pixel_spacing_mm: tuple[float, float] | None
     has_pixel_data: bool
+    changes: tuple[str, ...] = ()
+
+    def was_emptied(self, keyword: str) -> bool:
+        """Say whether the header has a value of an attribute that is not valid and so counts as absent."""
+        return any(change.split()[-2:] == [keyword, "emptied"] for change in self.changes)
 
     @property
     def source(self) -> SourceImage:

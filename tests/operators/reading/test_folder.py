@@ -13,12 +13,14 @@ import pytest
 from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 
+from operators.encoding.remarks import Remark, remarks
 from operators.reading.decoder import Decoder
 from operators.reading.folder import list_files
 from operators.reading.study_index import StudyIndex, header_reader, index_files
 from operators.records.sources import ExcludedImage, SourceFile, SourceImage
 from operators.records.study import Study
-from tests.phantoms import radiograph, save
+from tests.header_variants import raw
+from tests.phantoms import classification, radiograph, save
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
@@ -88,6 +90,18 @@ def test_several_values_of_a_number_cost_nothing(tmp_path, read_header):
     (study,) = studies_of(index_files(list_files(tmp_path), read_header))
     (image,) = study.included
     assert image.imager_pixel_spacing_mm is None
+
+
+def test_an_implausible_spacing_is_told_of_its_image(tmp_path, read_header):
+    for number, value in enumerate(("1e-320", "1e200", "0.2"), start=1):
+        put = raw("ImagerPixelSpacing", f"{value}\\{value}")
+        ds = radiograph(str(number), study="a", InstanceNumber=number)
+        put(ds)
+        save(ds, tmp_path / f"{number}.dcm")
+    (study,) = studies_of(index_files(list_files(tmp_path), read_header))
+    assert [image.imager_pixel_spacing_mm for image in study.included] == [None, None, (0.2, 0.2)]
+    told = [Remark.NO_SPACING in remarks(classification(source=image)) for image in study.included]
+    assert told == [True, True, False]
 
 
 def test_what_is_emptied_is_logged_by_tag(tmp_path, read_header, caplog):

@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForProcessing, SecondaryCaptureImageStorage
 
 from operators.reading.grey_scale import apply_window, render
+from operators.reading.header_values import valid_values
 from operators.reading.scope import body_part, check_scope, imager_pixel_spacing_mm
 from operators.records.codes import BODY_PARTS
 from operators.records.errors import InvalidDicomError, UnsupportedImageError
@@ -216,3 +217,17 @@ def test_only_a_detector_spacing_counts():
     assert imager_pixel_spacing_mm(header()) == (0.2, 0.2)
     assert imager_pixel_spacing_mm(header(ImagerPixelSpacing=None, PixelSpacing=[0.1, 0.1])) is None
     assert imager_pixel_spacing_mm(header(ImagerPixelSpacing=[0, 0])) is None
+
+
+@pytest.mark.parametrize("keyword", ["ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelSpacing"])
+@pytest.mark.parametrize("spacing", ["1e-320", "0.0099", "5.1", "200", "1e200", "-0.2", "0", "NaN", "inf"])
+def test_an_implausible_spacing_is_no_spacing(keyword, spacing):
+    for values in ([spacing, "0.2"], ["0.2", spacing]):
+        with pytest.raises(ValueError, match="not the distance"):
+            valid_values(values, keyword, declared=True)
+
+
+@pytest.mark.parametrize("spacing", [0.015, 0.05, 0.1, 0.2, 0.4, 0.84, 3.0])
+def test_spacings_of_detectors_films_and_reduced_copies_are_plausible(spacing):
+    for keyword in ("ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelSpacing"):
+        assert valid_values([spacing, spacing], keyword, declared=True) == [spacing, spacing]
