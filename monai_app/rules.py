@@ -9,6 +9,7 @@ from typing import Any
 
 from monai_app.settings import Settings, SettingsError
 from operators.networks.bundle import Bundle
+from operators.records.reasons import DoubtReason
 from operators.records.rules import BoxRule, MapRule, ObjectRule, PromptRule, Rules, Scope
 
 
@@ -28,7 +29,8 @@ def scope(settings: Settings) -> Scope:
     """Return which images are analysed."""
     limits = settings.radiographs
     area = int(limits.largest_megapixels * 1_000_000)
-    return Scope(frozenset(limits.body_parts), limits.secondary_capture, limits.smallest_side, area)
+    accepted = tuple(DoubtReason(name) for name in settings.classification.accepted_doubts)
+    return Scope(frozenset(limits.body_parts), limits.secondary_capture, limits.smallest_side, area, accepted)
 
 
 def map_rule(settings: Settings, classifier: Bundle) -> MapRule:

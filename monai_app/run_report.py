@@ -161,4 +161,5 @@ def _image_json(image: ImageSummary) -> dict[str, Any]:
             for area, area_mm2, iou in image.masks
         ],
         "outputs": list(image.outputs),
+        "doubts": list(image.doubts),
     }

@@ -15,6 +15,7 @@ import yaml
 from operators.encoding.object_kinds import OPTIONAL_KINDS
 from operators.records.codes import unknown_terms
 from operators.records.errors import OsteoMapError
+from operators.records.reasons import DoubtReason
 from operators.records.rules import BOX_METHODS, CUTS, MAP_METHODS, MASKS, MOST_VOTES, PROMPTS
 
 CONFIG_VARIABLE = "HOLOSCAN_CONFIG_PATH"
@@ -40,9 +41,10 @@ class RadiographSettings:
 
 @dataclass(frozen=True, slots=True)
 class ClassificationSettings:
-    """Section ``classification``; ``bundle`` is one name or a list of them."""
+    """Section ``classification``; ``bundle`` is one name or a list, ``accepted_doubts`` values of ``DoubtReason``."""
 
     bundle: str | tuple[str, ...]
+    accepted_doubts: tuple[str, ...]
 
     @property
     def bundles(self) -> tuple[str, ...]:
@@ -213,6 +215,10 @@ def _general_problems(settings: Settings) -> dict[str, bool]:
         "radiographs: sizes, time-out and memory must be positive": min(positive) <= 0,
         "report: pictures must not be negative": settings.report.pictures < 0,
         "classification: bundle names no classifier": not bundles,
+        f"classification: accepted_doubts must be some of {', '.join(DoubtReason)}": not set(
+            settings.classification.accepted_doubts
+        )
+        <= set(DoubtReason),
         "classification: bundle names a classifier twice": len(set(bundles)) < len(bundles),
         "a bundle is named by a folder name": any(
             not name or Path(name).name != name for name in (*bundles, settings.segmentation.bundle)

@@ -33,7 +33,7 @@ from operators.records.images import (
 )
 from operators.records.operating_points import OperatingPoints
 from operators.records.provenance import Model, Provenance
-from operators.records.reasons import DeclinedReason
+from operators.records.reasons import DeclinedReason, DoubtReason
 from operators.records.rules import MapRule, ObjectRule
 from operators.records.run_description import RunDescription
 from operators.records.sources import ExcludedImage, HeaderReply, SourceFile, SourceImage
@@ -87,6 +87,7 @@ _NEEDED = (
     "HighBit",
     "PixelRepresentation",
 )
+_DOUBTS = ((DoubtReason.BODY_PART_ABSENT,), (DoubtReason.BODY_PART_ABSENT,))  # one that holds, one that is accepted
 _BY_VR = {"DA": "2001010{}", "TM": "10000{}", "UI": "2.25.{}{}", "PN": "Family{}^Given", "DS": "{}00", "IS": "{}"}
 
 
@@ -165,7 +166,7 @@ def _image(header: Dataset, state: State, findings: int) -> Segmentation:
     stage = FeatureStage(np.ones((1, 2, 2), np.float32), None, 32.0)
     probability = {State.NORMAL: 0.05, State.DOUBT: 0.5}.get(state, 0.75 + findings / 10)
     classification = Classification(
-        Radiograph(_source(header), pixels),
+        Radiograph(_source(header), pixels, *(() if "BodyPartExamined" in header else _DOUBTS)),
         probability,
         state,
         (FeatureView((stage,), geometry, flipped=False),),

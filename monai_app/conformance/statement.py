@@ -30,9 +30,9 @@ from operators.encoding.object_kinds import KIND_OF_NAME
 from operators.reading import codecs
 from operators.reading.normalised_header import IF_PRESENT, TYPE_2
 from operators.reading.scope import PROJECTION_MODALITIES, check_scope
-from operators.records.codes import BODY_PARTS, PRIVATE_SCHEME, REASON_CODES
+from operators.records.codes import BODY_PARTS, DOUBT_NAME, PRIVATE_SCHEME, REASON_CODES, RELAXED_NAME
 from operators.records.errors import ImageError
-from operators.records.reasons import REASONS, DeclinedReason, FailedReason
+from operators.records.reasons import REASONS, DeclinedReason, DoubtReason, FailedReason
 from operators.records.rules import Scope
 
 TEMPLATE = Path(__file__).with_name("conformance.md.j2")
@@ -155,8 +155,10 @@ def statement() -> str:
         codes=[code for code in coded_values(samples) if code.scheme != PRIVATE_SCHEME],
         private_scheme=PRIVATE_SCHEME,
         private_codes=REASON_CODES,
+        private_names=(DOUBT_NAME, RELAXED_NAME),
         body_parts=BODY_PARTS,
         reasons={reason: REASONS[reason].condition for reason in (*DeclinedReason, *FailedReason)},
+        doubts={reason: REASONS[reason].condition for reason in DoubtReason},
         declined=tuple(DeclinedReason),
         exit_codes=EXIT_CODES,
         settings=list(settings_rows()),

@@ -43,15 +43,16 @@ def classify_together(
     """Classify one radiograph with several bundles: the mean of their probabilities by the mean of their points.
 
     Where one bundle calls the image normal and another abnormal, by its own operating points, the image is in doubt
-    whatever the mean. The first bundle gives the features, and so the heat map.
+    whatever the mean. The first bundle gives the features, and so the heat map. A radiograph with reasons for doubt is
+    in doubt where it would be normal.
 
     Parameters
     ----------
     rule
-        The map that will be made. Its further views, earlier stages and gradients are computed only where the image is
-        not normal; probability and state come from the plain view alone.
+        The map that will be made. Its further views, earlier stages and gradients are computed only where there is a
+        finding to show; probability and state come from the plain view alone.
     everything
-        Compute them for normal images too.
+        Compute them for images without a finding too.
 
     Raises
     ------
@@ -76,7 +77,9 @@ def classify_together(
     )
     if together.disputed:
         together = dataclasses.replace(together, state=State.DOUBT)
-    if rule == PLAIN or (together.state == State.NORMAL and not everything):
+    if together.state == State.NORMAL and radiograph.doubts:
+        together = dataclasses.replace(together, state=State.DOUBT, withheld=True)
+    if rule == PLAIN or not (together.has_finding or everything):
         return together
     gradients = rule.needs_gradients or bias is None  # a linear layer's weights are the same in every view
     views = feature_views(bundles[0], first.image, first.geometry, rule, first.done, gradients=gradients)

@@ -18,6 +18,7 @@ def summarise_study(
     """Return a study's outcome: the mean of its views' probabilities, never normal while one view is abnormal.
 
     Where the classifiers disagree on a view, the study is not normal either, and abnormal only with an abnormal view.
+    Nor is it normal while there is a reason to doubt one of its images.
 
     Parameters
     ----------
@@ -34,8 +35,8 @@ def summarise_study(
         return StudyOutcome(State.FAILED if State.FAILED in excluded else State.DECLINED, None)
     probability = float(np.mean([image.probability for image in images]))
     state = points.state(probability)
-    if any(image.state == State.ABNORMAL for image in images):
-        state = State.DOUBT if state == State.NORMAL else state
-    elif any(image.disputed for image in images):
+    if state == State.NORMAL and any(image.state == State.ABNORMAL or image.doubts for image in images):
+        return StudyOutcome(State.DOUBT, probability)
+    if any(image.disputed for image in images) and not any(image.state == State.ABNORMAL for image in images):
         state = State.DOUBT
     return StudyOutcome(state, probability)

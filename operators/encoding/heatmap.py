@@ -15,7 +15,6 @@ from operators.encoding.series import identify
 from operators.records.codes import BODY_PARTS
 from operators.records.images import Localization
 from operators.records.provenance import RESEARCH_USE_ONLY, Provenance
-from operators.records.states import State
 
 # ``MapRule.method`` -> CID 217 Visual Explanation; the others have no code of their own.
 _VISUAL_EXPLANATIONS: Mapping[str, Code] = {
@@ -30,7 +29,7 @@ _LEVELS = 255
 
 
 def encode_heatmap(request: ImageRequest) -> Dataset | None:
-    """Build the heat map of an image; None if the image is normal or the map is zero everywhere.
+    """Build the heat map of an image; None if the image has no finding or the map is zero everywhere.
 
     Notes
     -----
@@ -40,7 +39,7 @@ def encode_heatmap(request: ImageRequest) -> Dataset | None:
     """
     localization, provenance = request.segmentation.localization, request.provenance
     levels = np.round(np.clip(localization.heatmap, 0, 1) * _LEVELS)
-    if localization.classification.state == State.NORMAL or not levels.any():
+    if not localization.classification.has_finding or not levels.any():
         return None
     source = localization.source
     seg = hd.seg.Segmentation(

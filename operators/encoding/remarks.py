@@ -7,25 +7,24 @@ from enum import StrEnum
 
 from operators.reading.normalised_header import is_referable
 from operators.records.images import Classification
+from operators.records.reasons import REASONS, DoubtReason
 
 
 class Remark(StrEnum):
     """A remark, in words."""
 
     DISPUTED = "the classifiers disagree"
-    NO_BODY_PART = "the header names no body part; it may be out of scope"
     BURNED_IN = "patient data are part of the picture, says its header; shown only where app.yaml allows them"
     NO_SPACING = "Imager Pixel Spacing in the header is not plausible and not used, so no size in mm is given"
     NOT_REFERABLE = "a UID of the header is invalid, so no DICOM object can refer to the image; see the report"
 
 
-def remarks(classification: Classification) -> Iterator[Remark]:
-    """Yield what holds for an image."""
+def remarks(classification: Classification) -> Iterator[Remark | DoubtReason]:
+    """Yield what holds for an image, the reasons for doubt first."""
     source = classification.source
+    yield from (*classification.doubts, *classification.radiograph.relaxed)
     if classification.disputed:
         yield Remark.DISPUTED
-    if source.body_part is None:
-        yield Remark.NO_BODY_PART
     if source.header.get("BurnedInAnnotation") == "YES":
         yield Remark.BURNED_IN
     if source.was_emptied("ImagerPixelSpacing"):
@@ -34,9 +33,18 @@ def remarks(classification: Classification) -> Iterator[Remark]:
         yield Remark.NOT_REFERABLE
 
 
-def in_words(remark: Remark, classification: Classification) -> str:
+def in_words(remark: Remark | DoubtReason, classification: Classification) -> str:
     """Return a remark with what is known of this image."""
+    if isinstance(remark, DoubtReason):
+        relaxed = remark in classification.radiograph.relaxed
+        return f"{phrase(remark)} ({'accepted by app.yaml' if relaxed else 'so never called normal'})"
     if remark is Remark.DISPUTED:
         opinions = ", ".join(f"{opinion.bundle} {opinion.state}" for opinion in classification.opinions)
         return f"{remark} ({opinions})"
     return str(remark)
+
+
+def phrase(reason: DoubtReason) -> str:
+    """Return a reason for doubt as it stands within a sentence."""
+    meaning = REASONS[reason].meaning
+    return f"{meaning[0].lower()}{meaning[1:]}"

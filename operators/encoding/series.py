@@ -7,6 +7,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from operators.encoding.remarks import phrase
 from operators.encoding.requests import ImageRequest, ObjectKind
 from operators.records.codes import BODY_PARTS
 from operators.records.images import Classification
@@ -64,4 +65,7 @@ def add_body_part(ds: Dataset, source: SourceImage) -> None:
 def describe_state(classification: Classification) -> tuple[str, str]:
     """Return state and probability of an image in words."""
     state = "doubt: the classifiers disagree" if classification.disputed else _STATES[classification.state]
+    reasons = "; ".join(phrase(reason) for reason in classification.doubts)
+    if reasons:
+        state = f"doubt: {reasons}" if classification.withheld else f"{state}; {reasons}"
     return state, f"probability of abnormality {classification.probability:.2f}"

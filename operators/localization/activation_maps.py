@@ -17,7 +17,6 @@ from scipy.special import expit
 from operators.records.geometry import scaled_size
 from operators.records.images import Classification, FeatureView
 from operators.records.rules import PLAIN, MapRule
-from operators.records.states import State
 
 Array = NDArray[np.float32]
 
@@ -116,7 +115,7 @@ def _computed(classification: Classification, rule: MapRule | None) -> MapRule:
     complete = len(views) == len(_sizes(classification, rule)) and len(stages) == len(views) * rule.stages
     if complete and not (rule.needs_gradients and any(stage.gradients is None for stage in stages)):
         return rule
-    if classification.state != State.NORMAL:
+    if classification.has_finding:
         raise ValueError(f"the image was classified without what {rule.name} needs; classify it by the same rule")
     return PLAIN
 

@@ -6,16 +6,15 @@ from operators.localization.activation_maps import activation_map, is_absolute, 
 from operators.localization.boxes import Array, Found, find_boxes
 from operators.records.images import Classification, Localization
 from operators.records.rules import BoxRule, MapRule
-from operators.records.states import State
 
 
 def localize(classification: Classification, rule: BoxRule) -> Localization:
     """Make the map that the image was classified for and find its boxes.
 
-    A normal image has no box, nor has one whose map is the same everywhere.
+    An image without a finding has no box, nor has one whose map is the same everywhere.
     """
     cells = activation_map(classification)
-    found = [] if classification.state == State.NORMAL else find_boxes(classification, cells, rule)
+    found = find_boxes(classification, cells, rule) if classification.has_finding else []
     return localization_of(classification, cells, found)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from operators.records.reasons import REASONS, Reason
+from operators.records.reasons import REASONS, DoubtReason, Reason
 from operators.records.states import State
 
 # Defined terms of Body Part Examined (PS3.16 Annex L) -> anatomic region (CID 4031).
@@ -92,9 +92,12 @@ NOT_ANALYSED: Mapping[State, Code] = {
 }
 # The public schemes have no codes as exact as our reasons, so these are private (PS3.16 8).
 PRIVATE_SCHEME = "99OSTEOMAP"
-REASON_CODES: Mapping[Reason, Code] = {
+REASON_CODES: Mapping[Reason | DoubtReason, Code] = {
     reason: Code(text.code, PRIVATE_SCHEME, text.meaning) for reason, text in REASONS.items()
 }
+# What a reason for doubt is the value of: one that keeps the image from being called normal, one that app.yaml accepts.
+DOUBT_NAME = Code("DOUBT", PRIVATE_SCHEME, "Reason for doubt")
+RELAXED_NAME = Code("RELAXED-CHECK", PRIVATE_SCHEME, "Reason for doubt that the configuration accepts")
 
 
 def normalise_body_part(text: str) -> str | None:

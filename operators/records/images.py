@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from operators.records.geometry import PixelBox, PixelGeometry
+from operators.records.reasons import DoubtReason
 from operators.records.rules import PLAIN, MapRule
 from operators.records.sources import SourceImage
 from operators.records.states import State
@@ -26,10 +27,16 @@ def _freeze(*arrays: NDArray[Any]) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Radiograph:
-    """``pixels`` (rows, columns) float32 [0, 1], MONOCHROME2 sense: more attenuation is brighter."""
+    """``pixels`` (rows, columns) float32 [0, 1], MONOCHROME2 sense: more attenuation is brighter.
+
+    ``doubts`` keep the image from being called normal; ``relaxed`` are reasons for doubt that ``app.yaml`` accepts, so
+    they are told and nothing more.
+    """
 
     source: SourceImage
     pixels: NDArray[np.float32]
+    doubts: tuple[DoubtReason, ...] = ()
+    relaxed: tuple[DoubtReason, ...] = ()
 
     def __post_init__(self) -> None:
         _freeze(self.pixels)
@@ -85,6 +92,7 @@ class Classification:
     is the class activation map in logits. ``feature_bias`` is None where the map has no absolute scale
     (gradient-weighted maps). Of several classifiers, the first gives the views and all that belongs to them;
     ``opinions`` holds each one's own result, in order. ``map_rule`` says which map the views were computed for.
+    ``withheld``: by its probability the image is normal, and ``doubts`` keep it from being called so.
     """
 
     radiograph: Radiograph
@@ -95,6 +103,7 @@ class Classification:
     feature_bias: float | None
     opinions: tuple[Opinion, ...]
     map_rule: MapRule = PLAIN
+    withheld: bool = False
 
     def __post_init__(self) -> None:
         _freeze(self.feature_weights)
@@ -123,6 +132,16 @@ class Classification:
     def logit(self) -> float:
         """The uncalibrated logit of the classifier whose features these are."""
         return self.opinions[0].logit
+
+    @property
+    def doubts(self) -> tuple[DoubtReason, ...]:
+        """Why the image is never called normal, whatever its probability."""
+        return self.radiograph.doubts
+
+    @property
+    def has_finding(self) -> bool:
+        """Whether there is something to show: not of a normal image, nor of one that only ``doubts`` put in doubt."""
+        return self.state != State.NORMAL and not self.withheld
 
     @property
     def disputed(self) -> bool:

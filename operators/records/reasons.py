@@ -1,4 +1,4 @@
-"""Why an image was not analysed: each reason with its code and with what people are told of it."""
+"""Why an image was not analysed, or not vouched for: each reason with its code and what people are told of it."""
 
 from __future__ import annotations
 
@@ -34,6 +34,15 @@ class FailedReason(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
+class DoubtReason(StrEnum):
+    """Why the application does not vouch for an image that it analysed: such an image is never called normal.
+
+    A reason can be accepted in ``app.yaml`` (``classification: accepted_doubts``); results then tell it all the same.
+    """
+
+    BODY_PART_ABSENT = "body_part_absent"
+
+
 Reason: TypeAlias = DeclinedReason | FailedReason
 
 
@@ -58,7 +67,7 @@ class ReasonText:
     condition: str
 
 
-REASONS: Mapping[Reason, ReasonText] = {
+REASONS: Mapping[Reason | DoubtReason, ReasonText] = {
     DeclinedReason.NOT_A_RADIOGRAPH: ReasonText(
         "NOT-RADIOGRAPH",
         "Not a radiograph",
@@ -170,5 +179,12 @@ REASONS: Mapping[Reason, ReasonText] = {
         "A mistake of the software.",
         "Report it; the source image is to be read without OsteoMAP.",
         "a mistake of the application",
+    ),
+    DoubtReason.BODY_PART_ABSENT: ReasonText(
+        "NO-BODY-PART",
+        "Body part not named",
+        "The header names no body part; it may be out of scope.",
+        "Look at the image; have the sending system write Body Part Examined.",
+        "neither Body Part Examined nor Anatomic Region Sequence names a body part",
     ),
 }

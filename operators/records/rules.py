@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from operators.records.reasons import DoubtReason
+
 MAP_LABELS = {
     "cam": "CAM",
     "grad_cam": "Grad-CAM",
@@ -177,13 +179,15 @@ class Scope:
     """Which images are analysed.
 
     ``body_parts`` are defined terms of PS3.16 Annex L; an image that names no body part is always in scope.
-    ``smallest_side`` is in pixels, ``largest_area`` in pixels.
+    ``smallest_side`` is in pixels, ``largest_area`` in pixels. ``accepted_doubts`` do not keep an image from being
+    called normal.
     """
 
     body_parts: Collection[str]
     secondary_capture: bool
     smallest_side: int
     largest_area: int
+    accepted_doubts: Collection[DoubtReason] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,8 @@ def _summary(study: Study[EncodedImage], outcome: StudyOutcome, description: Run
     points = description.points
     yield _text(
         f"Below {points.rule_out:.2f} (rule-out point) a study is called normal, from {points.rule_in:.2f} "
-        "(rule-in point) on abnormal, between them doubt; never normal while one of its images is abnormal."
+        "(rule-in point) on abnormal, between them doubt; never normal while one of its images is abnormal, or while "
+        "there is a reason to doubt one."
     )
     if study.study_instance_uid:
         yield _text(f"Study Instance UID {study.study_instance_uid}", SMALL)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operators.encoding.remarks import in_words, remarks
 from operators.records.geometry import PixelBox
 from operators.records.images import EncodedImage
-from operators.records.reasons import Reason
+from operators.records.reasons import DoubtReason, Reason
 from operators.records.sources import ExcludedImage, SourceFile
 from operators.records.states import State
 
@@ -37,6 +37,7 @@ class ImageSummary:
     boxes: tuple[tuple[PixelBox, float], ...] = ()
     masks: tuple[tuple[int, float | None, float], ...] = ()
     outputs: tuple[str, ...] = ()
+    doubts: tuple[DoubtReason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ def summarise(image: EncodedImage | ExcludedImage, outputs: tuple[str, ...] = ()
             for area, iou in zip(areas, image.segmentation.predicted_iou, strict=True)
         ),
         outputs=outputs,
+        doubts=classification.doubts,
     )
 
 

@@ -21,7 +21,7 @@ from monai_app.conformance.sample_objects import Sample, build_samples
 from monai_app.conformance.statement import EXIT_CODES, classes_read, classes_written, statement, transfer_syntaxes
 from operators.encoding.object_kinds import KIND_OF_NAME
 from operators.reading.dicom_file import read_stored_values
-from operators.records.reasons import REASONS, DeclinedReason, FailedReason
+from operators.records.reasons import REASONS, DeclinedReason, DoubtReason, FailedReason
 from tests.built_studies import STATES, BuiltStudy, build_study
 from tests.header_variants import OBJECTS, VARIANTS
 from tests.integration.judges import MATRIX
@@ -115,8 +115,9 @@ def test_codes_are_in_the_context_groups_that_are_told(samples):
 
 
 def test_reasons_and_exit_codes_are_all_told():
-    assert set(REASONS) == {*DeclinedReason, *FailedReason}
+    assert set(REASONS) == {*DeclinedReason, *FailedReason, *DoubtReason}
     schema = json.loads((ROOT / "monai_app" / "result.schema.json").read_text("utf-8"))
+    assert schema["$defs"]["image"]["properties"]["doubts"]["items"]["enum"] == list(DoubtReason)
     assert set(EXIT_CODES) == {*schema["properties"]["exit_code"]["enum"], 2}
 
 

@@ -23,7 +23,7 @@ from operators.records.geometry import PixelBox
 from operators.records.images import EncodedImage, Localization, Opinion, Segmentation
 from operators.records.operating_points import OperatingPoints
 from operators.records.provenance import RESEARCH_USE_ONLY, Model, Provenance
-from operators.records.reasons import REASONS, DeclinedReason, FailedReason
+from operators.records.reasons import REASONS, DeclinedReason, DoubtReason, FailedReason
 from operators.records.rules import MapRule
 from operators.records.run_description import RunDescription
 from operators.records.sources import ExcludedImage
@@ -229,7 +229,7 @@ def test_files_without_a_study_have_a_section(tmp_path):
 
 
 def test_every_code_has_words():
-    assert set(REASONS) == {*DeclinedReason, *FailedReason}
+    assert set(REASONS) == {*DeclinedReason, *FailedReason, *DoubtReason}
     assert all(text.explanation.endswith(".") and text.remedy.endswith(".") for text in REASONS.values())
     assert all(kind.label for kind in OBJECT_KINDS)
     assert files_by_kind(["f/sr.dcm", "f/seg_1.dcm", "f/seg_3.dcm"])[KIND_OF_NAME["seg"].label] == [

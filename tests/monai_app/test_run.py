@@ -142,10 +142,12 @@ def test_everything_listed_exists_and_nothing_else(mixed):
     assert files == listed | {"result.json", "report.html"}
 
 
-def test_an_unknown_body_part_is_processed_and_flagged(mixed):
+def test_an_unknown_body_part_is_processed_and_never_normal(mixed):
     image = mixed.images["g_unknown_part.dcm"]
     assert image["body_part"] is None
-    assert "names no body part" in image["detail"]
+    assert image["state"] in ("doubt", "abnormal")
+    assert image["doubts"] == ["body_part_absent"]
+    assert "body part not named" in image["detail"]
 
 
 def test_the_patient_is_the_source_s_patient(mixed):

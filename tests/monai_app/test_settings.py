@@ -9,9 +9,10 @@ import torch
 import yaml
 
 from monai_app import __version__
-from monai_app.rules import box_rule, map_rule
+from monai_app.rules import box_rule, map_rule, scope
 from monai_app.settings import CONFIG_VARIABLE, ROOT, SettingsError, read_settings
 from operators.records.codes import BODY_PARTS
+from operators.records.reasons import DoubtReason
 from operators.records.rules import BoxRule, MapRule
 from tests.phantoms import tiny_bundle
 
@@ -47,6 +48,13 @@ def test_classifiers_are_one_name_or_a_list(configured, named, bundles):
     assert configured(lambda content: content["classification"].update(bundle=named)).classification.bundles == bundles
 
 
+def test_every_reason_for_doubt_can_be_accepted(configured):
+    settings = configured(
+        lambda content: content["classification"].update(accepted_doubts=[str(reason) for reason in DoubtReason])
+    )
+    assert scope(settings).accepted_doubts == tuple(DoubtReason)
+
+
 def test_another_file_can_be_named(configured):
     assert configured(lambda content: content["localization"].update(maximum_boxes=7)).localization.maximum_boxes == 7
 
@@ -58,6 +66,10 @@ def test_another_file_can_be_named(configured):
         (lambda c: c["report"].update(colour="red"), "report: unknown key 'colour'"),
         (lambda c: c["report"].pop("pictures"), "report: key 'pictures' is missing"),
         (lambda c: c.pop("segmentation"), "key 'segmentation' is missing"),
+        (
+            lambda c: c["classification"].update(accepted_doubts=["all"]),
+            "accepted_doubts must be some of body_part_absent",
+        ),
         (lambda c: c["report"].update(pictures="many"), "report: pictures: 'many' is not int"),
         (lambda c: c["report"].update(pictures=True), "not int"),
         (lambda c: c["report"].update(pictures=-1), "must not be negative"),

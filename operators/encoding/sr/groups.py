@@ -19,6 +19,7 @@ from operators.records.codes import (
     ARTIFICIAL_INTELLIGENCE,
     BODY_PARTS,
     BOUNDED_BY,
+    DOUBT_NAME,
     LATERALITIES,
     LESION,
     NORMALITY,
@@ -29,9 +30,10 @@ from operators.records.codes import (
     RADIOGRAPH,
     RATIO_UNIT,
     REASON_CODES,
+    RELAXED_NAME,
     SQUARE_MILLIMETRE,
 )
-from operators.records.images import EncodedImage
+from operators.records.images import EncodedImage, Radiograph
 from operators.records.provenance import RESEARCH_USE_ONLY, Model, Provenance, tracking_id
 from operators.records.sources import ExcludedImage, SourceImage
 from operators.records.states import State
@@ -51,7 +53,7 @@ def image_groups(number: int, image: EncodedImage, provenance: Provenance) -> It
         referenced_region=_polyline(image.source, 0, 0, header.Columns, header.Rows),
         finding_sites=_sites(image.source),
         measurements=[_probability(classification.probability, provenance.classifiers)],
-        qualitative_evaluations=[_normality(classification.state)],
+        qualitative_evaluations=[_normality(classification.state), *_doubts(classification.radiograph)],
     )
     if "sc" in image.objects:
         whole[0].ContentSequence.append(_illustration(image.objects["sc"]))
@@ -145,6 +147,13 @@ def _sites(source: SourceImage) -> Sequence[sr.FindingSite] | None:
 
 def _normality(state: State) -> sr.QualitativeEvaluation:
     return sr.QualitativeEvaluation(name=NORMALITY_NAME, value=NORMALITY[state])
+
+
+def _doubts(radiograph: Radiograph) -> Iterator[sr.QualitativeEvaluation]:
+    """Yield the reasons for doubt in codes, then those that the configuration accepts."""
+    for name, reasons in ((DOUBT_NAME, radiograph.doubts), (RELAXED_NAME, radiograph.relaxed)):
+        for reason in reasons:
+            yield sr.QualitativeEvaluation(name=name, value=REASON_CODES[reason])
 
 
 def _probability(value: float, models: Sequence[Model]) -> sr.Measurement:

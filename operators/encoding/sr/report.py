@@ -22,6 +22,7 @@ from operators.records.codes import IMAGING_PROCEDURE, PRIVATE_SCHEME
 from operators.records.errors import EncodingError
 from operators.records.images import EncodedImage
 from operators.records.provenance import APPLICATION, Provenance, equipment
+from operators.records.reasons import DoubtReason
 from operators.records.sources import ExcludedImage, SourceImage
 from operators.records.study import Study, StudyOutcome
 
@@ -74,7 +75,7 @@ def _build(request: StudyRequest, sources: Sequence[SourceImage]) -> Dataset:
     report.ManufacturerModelName = APPLICATION
     report.DeviceSerialNumber = provenance.device_uid[-16:]
     report.SoftwareVersions = provenance.version
-    if study.excluded:
+    if study.excluded or any(_doubts(image) for image in study.included):
         report.CodingSchemeIdentificationSequence = [_private_scheme()]
     provenance.stamp(report)
     return cast(Dataset, report)
@@ -114,7 +115,14 @@ def _findings_in_words(study: Study[EncodedImage]) -> Iterator[str]:
         if isinstance(image, ExcludedImage):
             yield f"{image.state} {image.reason}"
         else:
-            yield f"{image.source.sop_instance_uid} {image.segmentation.localization.classification.state}"
+            state, doubts = image.segmentation.localization.classification.state, " ".join(_doubts(image))
+            yield f"{image.source.sop_instance_uid} {state} {doubts}".rstrip()
+
+
+def _doubts(image: EncodedImage) -> tuple[DoubtReason, ...]:
+    """Return the reasons for doubt that the report tells of an image, accepted ones too."""
+    radiograph = image.segmentation.localization.classification.radiograph
+    return (*radiograph.doubts, *radiograph.relaxed)
 
 
 def _observation_context(provenance: Provenance) -> sr.ObservationContext:
@@ -146,6 +154,6 @@ def _private_scheme() -> Dataset:
     """Return what identifies the scheme of the coded reasons (PS3.3 C.12.1, PS3.16 8)."""
     scheme = Dataset()
     scheme.CodingSchemeDesignator = PRIVATE_SCHEME
-    scheme.CodingSchemeName = "OsteoMAP reasons why an image was not analysed"
+    scheme.CodingSchemeName = "OsteoMAP reasons why an image was not analysed or is in doubt"
     scheme.CodingSchemeResponsibleOrganization = f"{APPLICATION} project"
     return scheme

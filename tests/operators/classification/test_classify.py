@@ -27,6 +27,7 @@ from operators.networks.paper_networks import RandomBaseline, SmallCnn
 from operators.records.errors import BundleError
 from operators.records.images import Radiograph
 from operators.records.operating_points import Calibration
+from operators.records.reasons import DoubtReason
 from operators.records.rules import BoxRule, MapRule
 from tests.phantoms import source_image, tiny_bundle
 
@@ -322,3 +323,25 @@ def test_an_evaluator_that_switches_gradients_off_changes_nothing(rule):
     with torch.no_grad():
         found = classify(image, bundle, rule, everything=True)
     assert activation_map(found, rule) == pytest.approx(activation_map(expected, rule))
+
+
+@given(st.floats(-8, 8))
+def test_a_reason_for_doubt_keeps_an_image_from_being_normal_and_changes_nothing_else(logit):
+    plain = classify(WIDE, fixed(logit))
+    doubted = classify(Radiograph(WIDE.source, WIDE.pixels.copy(), tuple(DoubtReason)), fixed(logit))
+    assert doubted.probability == plain.probability
+    assert doubted.state == ("doubt" if plain.state == "normal" else plain.state)
+    assert doubted.withheld == (plain.state == "normal")
+    boxes = [localize(each, COMPONENTS).boxes for each in (plain, doubted)]
+    assert boxes[0] == boxes[1]
+
+
+def test_an_accepted_reason_for_doubt_changes_no_state():
+    accepted = classify(Radiograph(WIDE.source, WIDE.pixels.copy(), relaxed=tuple(DoubtReason)), fixed(-8))
+    assert (accepted.state, accepted.doubts) == ("normal", ())
+
+
+def test_a_doubted_image_costs_no_further_view():
+    doubted = Radiograph(WIDE.source, WIDE.pixels.copy(), tuple(DoubtReason))
+    assert len(classify(doubted, fixed(-8), MapRule(flips=True)).views) == 1
+    assert len(classify(doubted, fixed(8), MapRule(flips=True)).views) == 2

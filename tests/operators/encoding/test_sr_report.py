@@ -11,15 +11,15 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from operators.encoding.sr.references import IMAGE_CLASSES
-from operators.records.codes import NORMALITY, REASON_CODES
-from operators.records.images import EncodedImage, Opinion
+from operators.records.codes import DOUBT_NAME, NORMALITY, REASON_CODES, RELAXED_NAME
+from operators.records.images import EncodedImage, Opinion, Segmentation
 from operators.records.provenance import RESEARCH_USE_ONLY, Provenance
-from operators.records.reasons import DeclinedReason, FailedReason
+from operators.records.reasons import DeclinedReason, DoubtReason, FailedReason
 from operators.records.run_description import RunDescription
 from operators.records.sources import ExcludedImage, SourceFile
 from operators.records.study import Study, StudyOutcome
 from tests.phantoms import radiograph, source_image
-from tests.segmentations import POINTS, PROVENANCE, SEVERAL, build_report, encode, reread, segmentation
+from tests.segmentations import EVERY_OBJECT, POINTS, PROVENANCE, SEVERAL, build_report, encode, reread, segmentation
 from tests.segmentations import report as built
 
 BARE = {
@@ -301,7 +301,7 @@ def test_the_status_of_the_analysis_never_reassures(images, state, status):
     assert (normality, named, code.value) == ("Normality", "Summary of Detections", status)
 
 
-@pytest.mark.parametrize("reason", [*DeclinedReason, *FailedReason])
+@pytest.mark.parametrize("reason", [*DeclinedReason, *FailedReason, *DoubtReason])
 def test_every_reason_has_a_code_that_can_be_written(reason):
     code = REASON_CODES[reason]
     assert len(code.value) <= 16
@@ -359,9 +359,45 @@ def test_seg_and_sr_give_a_finding_one_name():
 
 
 def test_an_unknown_body_part_is_flagged_and_nothing_is_claimed():
-    report = report_of(study_of(encode(segmentation(ds=radiograph(**BARE)))))
-    assert any("names no body part" in line for line in summary(report))
+    report = report_of(study_of(encode(doubted("doubt", segmentation(0, "doubt", radiograph(**BARE))))))
+    assert any("Body part not named (so never called normal)." in line for line in summary(report))
     assert not values(groups(report)[0], "Finding Site")
+
+
+def doubted(field: str, image: Segmentation, reason: DoubtReason = DoubtReason.BODY_PART_ABSENT) -> Segmentation:
+    """The image with a reason for doubt, or with one that is accepted."""
+    localization = image.localization
+    classification = localization.classification
+    radiograph = dataclasses.replace(classification.radiograph, **{{"doubt": "doubts"}.get(field, field): (reason,)})
+    classified = dataclasses.replace(classification, radiograph=radiograph, withheld=field == "doubt")
+    return dataclasses.replace(image, localization=dataclasses.replace(localization, classification=classified))
+
+
+@pytest.mark.parametrize("reason", DoubtReason)
+@pytest.mark.parametrize(
+    ("field", "state", "named"), [("doubt", "doubt", DOUBT_NAME), ("relaxed", "normal", RELAXED_NAME)]
+)
+def test_a_reason_for_doubt_is_coded_also_where_it_is_accepted(field, state, named, reason):
+    plain = encode(segmentation(0, state))
+    report = reread(report_of(study_of(encode(doubted(field, segmentation(0, state), reason)))))
+    (group,) = groups(report)
+    assert code_of(values(group, named.meaning)[0]) == REASON_CODES[reason]
+    assert report.CodingSchemeIdentificationSequence[0].CodingSchemeDesignator == named.scheme_designator
+    assert report.SOPInstanceUID != report_of(study_of(plain)).SOPInstanceUID
+
+
+def test_a_study_with_an_image_in_doubt_is_never_without_findings():
+    report = report_of(study_of(encode(NORMAL), encode(doubted("doubt", segmentation(0, "doubt")))))
+    assert evaluations(report)[1][1] == codes.DCM.AllAlgorithmsSucceededWithFindings
+
+
+@pytest.mark.parametrize(
+    ("state", "said"), [("doubt", "doubt: body part not named"), ("abnormal", "abnormal; body part not named")]
+)
+def test_pictures_tell_the_reason_for_doubt(state, said):
+    image = segmentation(0, state)
+    image = doubted("doubt" if state == "doubt" else "doubts", image)
+    assert said in str(encode(image, rule=EVERY_OBJECT).objects["gsps"])
 
 
 def test_an_analysed_image_that_cannot_be_referred_to_is_told():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from operators.classification.study_outcome import summarise_study
 from operators.records.errors import UnsupportedImageError
 from operators.records.images import Opinion
 from operators.records.operating_points import OperatingPoints
-from operators.records.reasons import DeclinedReason
+from operators.records.reasons import DeclinedReason, DoubtReason
 from operators.records.sources import ExcludedImage
 from operators.records.study import Study
 from tests.phantoms import classification, source_image
@@ -85,3 +87,11 @@ def test_a_study_whose_only_view_is_disputed_is_in_doubt(mean):
 def test_an_abnormal_view_makes_a_study_abnormal_beside_a_disputed_one():
     views = [classification(probability=0.99), classification(state="doubt", probability=0.7, opinions=DISPUTED)]
     assert summarise_study(views, [], POINTS).state == "abnormal"
+
+
+@pytest.mark.parametrize("probability", [0.01, 0.5, 0.95])
+def test_a_study_is_never_normal_while_there_is_a_reason_to_doubt_an_image(probability):
+    plain = classification(probability=probability, state="normal")
+    doubted = dataclasses.replace(plain, radiograph=dataclasses.replace(plain.radiograph, doubts=tuple(DoubtReason)))
+    expected = summarise_study([plain], [], POINTS).state
+    assert summarise_study([plain, doubted], [], POINTS).state == ("doubt" if expected == "normal" else expected)
