@@ -85,7 +85,10 @@ def _analyse(analyser: Analyser, source: Path, output: Path) -> int:
         seconds = {"read": time.perf_counter() - started}
         uids = index.study_uids
         logger.info("%d DICOM files of %d studies, %d other files", index.files, len(uids), index.ignored_files)
-        report.expect(len(uids), index.ignored_files)
+        for kind, number in index.ignored.items():
+            if kind is not None:
+                logger.info("%d of the other files: %s", number, kind.replace("_", " "))
+        report.expect(len(uids), index.ignored)
 
         def collect(reported: ReportedStudy) -> None:
             report.add(reported, write_study(reported, output))

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from monai_app import __version__
 from operators.records.provenance import APPLICATION
 from operators.records.run_description import RunDescription
+from operators.records.sources import Ignored
 from operators.records.states import State
 from operators.records.study import ReportedStudy
 from operators.reporting.output_folder import (
@@ -50,7 +51,7 @@ class RunReport:
     def __init__(self, output: Path, description: RunDescription, pictures: int) -> None:
         self.output = output
         self.description = description
-        self.ignored_files = 0
+        self.ignored: Counter[Ignored | None] = Counter()
         self.studies: list[StudySummary] = []
         self._pictures_left = pictures
         self._parts = tempfile.TemporaryFile(dir=output)  # noqa: SIM115 - holds pictures; gone with the process
@@ -59,10 +60,10 @@ class RunReport:
         for name in (RESULT, REPORT):  # of an earlier run: a run that is killed must not seem to have ended
             (output / name).unlink(missing_ok=True)
 
-    def expect(self, studies: int, ignored_files: int) -> None:
-        """Learn how many studies the input has, and how many of its files are not DICOM."""
+    def expect(self, studies: int, ignored: Counter[Ignored | None]) -> None:
+        """Learn how many studies the input has, and how many of its files are passed over, by the reason."""
         self._expected = studies
-        self.ignored_files = ignored_files
+        self.ignored = ignored
         if sys.stderr.isatty():
             self._progress = tqdm(total=studies, unit="study")
 
@@ -96,7 +97,8 @@ class RunReport:
         return (
             {"studies": named, "images": len(images)}
             | {str(state): states[state] for state in State}
-            | {"ignored_files": self.ignored_files}
+            | {"ignored_files": self.ignored.total()}
+            | {f"ignored_{kind}": self.ignored[kind] for kind in Ignored}
         )
 
     def exit_code(self) -> int:

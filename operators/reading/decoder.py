@@ -24,7 +24,7 @@ from operators.reading.dicom_file import NotDicomError
 from operators.reading.normalised_header import check_identity
 from operators.records.errors import ImageError, InvalidDicomError, UnsupportedImageError
 from operators.records.reasons import DeclinedReason, FailedReason
-from operators.records.sources import HeaderReply
+from operators.records.sources import HeaderReply, Ignored
 from operators.records.states import State
 
 FileData: TypeAlias = Path | bytes | BinaryIO
@@ -82,7 +82,8 @@ class Decoder:
             check_identity(header)
         except InvalidDicomError as error:
             problem = error
-        return HeaderReply(header, bool(reply["pixel_data"]), problem, tuple(reply["changes"]))
+        ignored = None if reply["ignored"] is None else Ignored(reply["ignored"])
+        return HeaderReply(header, bool(reply["pixel_data"]), problem, tuple(reply["changes"]), ignored)
 
     def pixels(self, data: FileData) -> NDArray[np.float32]:
         """Read the picture of an image: (rows, columns) float32 [0, 1], MONOCHROME2 sense.

@@ -17,16 +17,27 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
+from pydicom.dataset import Dataset
 
 from operators.reading.dicom_file import NotDicomError, read_header, read_stored_values
 from operators.reading.grey_scale import render
 from operators.reading.normalised_header import normalise
+from operators.reading.scope import is_image
 from operators.records.errors import ImageError, InvalidDicomError
+from operators.records.provenance import is_own_object
 from operators.records.reasons import FailedReason
+from operators.records.sources import Ignored
 
 
 def _describe(error: ImageError) -> dict[str, str]:
     return {"state": error.state, "reason": str(error.reason), "detail": error.detail}
+
+
+def _ignored(header: Dataset, copy: Dataset, has_pixel_data: bool) -> Ignored | None:
+    """Return why an object is passed over; the copy has a SOP Class UID only if it is valid."""
+    if is_own_object(header):
+        return Ignored.OWN_OBJECT
+    return None if is_image(copy, has_pixel_data=has_pixel_data) else Ignored.NO_IMAGE
 
 
 def _answer(job: str, data: Path | bytes) -> tuple[dict[str, Any], bytes]:
@@ -35,7 +46,8 @@ def _answer(job: str, data: Path | bytes) -> tuple[dict[str, Any], bytes]:
         if job == "header":
             header, has_pixels = read_header(data)
             copy, changes = normalise(header)
-            return {"header": copy.to_json_dict(), "changes": changes, "pixel_data": has_pixels}, b""
+            reply = {"header": copy.to_json_dict(), "changes": changes, "pixel_data": has_pixels}
+            return reply | {"ignored": _ignored(header, copy, has_pixels)}, b""
         header, stored = read_stored_values(data)
         picture = render(stored, header)
         return {"rows": picture.shape[0], "columns": picture.shape[1], "bytes": picture.nbytes}, picture.tobytes()

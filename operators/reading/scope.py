@@ -6,6 +6,7 @@ from collections.abc import MutableSequence
 
 from pydicom.dataset import Dataset
 from pydicom.uid import (
+    UID,
     ComputedRadiographyImageStorage,
     DigitalXRayImageStorageForPresentation,
     DigitalXRayImageStorageForProcessing,
@@ -17,6 +18,7 @@ from operators.records.errors import InvalidDicomError, UnsupportedImageError
 from operators.records.reasons import DeclinedReason, FailedReason
 from operators.records.rules import Scope
 
+_SEGMENTATIONS = "1.2.840.10008.5.1.4.1.1.66."  # label maps are newer than pydicom's table of SOP classes
 PROJECTION_MODALITIES = ("CR", "DX", "RG")
 
 
@@ -38,6 +40,20 @@ def imager_pixel_spacing_mm(header: Dataset) -> tuple[float, float] | None:
     if not isinstance(spacing, MutableSequence) or len(spacing) != 2 or min(spacing) <= 0:
         return None
     return float(spacing[0]), float(spacing[1])
+
+
+def is_image(header: Dataset, *, has_pixel_data: bool) -> bool:
+    """Say whether an object is an image by its SOP class; one without a valid class might be.
+
+    A segmentation, a dose or a parametric map has pixel data and is none (PS3.4 B.5). Of a class that is not known,
+    private or new, the pixel data tell.
+    """
+    sop_class = UID(str(header.get("SOPClassUID") or ""))
+    if not sop_class or sop_class.startswith(_SEGMENTATIONS):
+        return not sop_class
+    if "Storage" in sop_class.name:
+        return "Image Storage" in sop_class.name
+    return has_pixel_data
 
 
 def check_scope(header: Dataset, scope: Scope) -> None:

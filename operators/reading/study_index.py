@@ -7,6 +7,7 @@ import logging
 import os
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from operators.reading.dicom_file import NotDicomError
 from operators.reading.scope import body_part, imager_pixel_spacing_mm, laterality
 from operators.records.errors import ImageError, InvalidDicomError, UnsupportedImageError
 from operators.records.reasons import DeclinedReason, FailedReason, Reason
-from operators.records.sources import ExcludedImage, HeaderReply, SourceFile, SourceImage
+from operators.records.sources import ExcludedImage, HeaderReply, Ignored, SourceFile, SourceImage
 from operators.records.states import State
 from operators.records.study import Study
 
@@ -53,7 +54,7 @@ class StudyIndex:
         self._database.executescript(_SCHEMA)
         self._lock = threading.Lock()
         self._in_memory: list[bytes] = []
-        self.ignored_files = 0
+        self.ignored: Counter[Ignored | None] = Counter()  # None: files that are not DICOM
         self.files = 0
 
     def __enter__(self) -> Self:
@@ -72,14 +73,15 @@ class StudyIndex:
         """Read the header of a file and keep it.
 
         A file that cannot be read, or does not say who it is, is kept with its problem; the second file of a SOP
-        Instance UID is a duplicate. A file that is not DICOM is only counted.
+        Instance UID is a duplicate. A file that is not DICOM is only counted, as is an object that is no image, and
+        one that this application made.
         """
         reply: HeaderReply | None = None
         problem: ImageError | None = None
         try:
             reply = read_header(file)
-            if reply is None:
-                self.ignored_files += 1
+            if reply is None or reply.ignored is not None:
+                self.ignored[None if reply is None else reply.ignored] += 1
                 return
             problem = reply.problem
         except ImageError as error:
@@ -98,6 +100,11 @@ class StudyIndex:
             level = logging.INFO if problem.state == State.DECLINED else logging.WARNING
             logger.log(level, "file %d (see result.json): %s, %s: %s", self._number, *problem.outcome)
         self._insert(file, header, reply, problem)
+
+    @property
+    def ignored_files(self) -> int:
+        """How many files are passed over."""
+        return self.ignored.total()
 
     @property
     def _number(self) -> int:

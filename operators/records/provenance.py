@@ -9,10 +9,12 @@ from datetime import datetime
 
 import highdicom as hd
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as DicomSequence
 
 from operators.records.codes import ARTIFICIAL_INTELLIGENCE, PROCESSING_EQUIPMENT
 
 APPLICATION = "OsteoMAP"
+_PROJECT = f"{APPLICATION} project"
 RESEARCH_USE_ONLY = "RESEARCH USE ONLY - not for clinical use"
 
 
@@ -73,7 +75,7 @@ class Provenance:
         models = ", ".join(f"{model.name} {model.version} sha256 {model.sha256}" for model in self.models)
         return [
             hd.ContributingEquipment(
-                manufacturer=f"{APPLICATION} project",
+                manufacturer=_PROJECT,
                 purpose_of_reference=PROCESSING_EQUIPMENT,
                 manufacturer_model_name=APPLICATION,
                 software_versions=self.version,
@@ -114,8 +116,26 @@ def tracking_id(index: int) -> str:
 def equipment(provenance: Provenance) -> dict[str, str]:
     """Return the General Equipment attributes as highdicom's constructors take them."""
     return {
-        "manufacturer": f"{APPLICATION} project (research use only)",
+        "manufacturer": f"{_PROJECT} (research use only)",
         "manufacturer_model_name": APPLICATION,
         "device_serial_number": provenance.device_uid[-16:],
         "software_versions": provenance.version,
     }
+
+
+def is_own_object(header: Dataset) -> bool:
+    """Say whether an object was made by this application, in any version.
+
+    Its equipment tells, or what contributed to it, or its series: an archive may have changed or removed one of them.
+    """
+    contributed = header.get("ContributingEquipmentSequence")
+    makers = [header, *(contributed if isinstance(contributed, DicomSequence) else ())]
+    series = str(header.get("SeriesDescription") or "")
+    return any(_is_own_device(maker) for maker in makers) or (
+        series.startswith(f"{APPLICATION} ") and "research use only" in series
+    )
+
+
+def _is_own_device(maker: Dataset) -> bool:
+    manufacturer, model = (str(maker.get(keyword) or "") for keyword in ("Manufacturer", "ManufacturerModelName"))
+    return manufacturer.startswith(_PROJECT) and model.strip() == APPLICATION

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -36,18 +37,26 @@ class SourceFile:
         return self.path if self.content is None else self.content
 
 
+class Ignored(StrEnum):
+    """Why a DICOM object is counted and otherwise passed over: it says nothing of an image to analyse."""
+
+    OWN_OBJECT = "own_objects"  # a report about it would make the next one, without an end
+    NO_IMAGE = "non_images"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class HeaderReply:
     """What reading a header gives.
 
     ``header`` is the normalised copy (``dicom_source``), ``problem`` what is wrong with its identity,
-    ``changes`` what was changed in the copy, by tag.
+    ``changes`` what was changed in the copy, by tag, ``ignored`` why the object is passed over, None: it is not.
     """
 
     header: Dataset
     has_pixel_data: bool
     problem: ImageError | None
     changes: tuple[str, ...]
+    ignored: Ignored | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

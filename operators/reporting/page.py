@@ -23,7 +23,7 @@ from operators.records.states import WORST_FIRST
 from operators.records.study import ReportedStudy
 from operators.reporting.output_folder import study_folder
 from operators.reporting.summaries import ImageSummary, StudySummary
-from operators.reporting.words import STATES, burned_in, files_by_kind, opinions, patient_data, place
+from operators.reporting.words import STATES, burned_in, files_by_kind, ignored_files, opinions, patient_data, place
 
 _HIDDEN = (
     "Without pictures: patient data are part of this one, and report: patient_data in app.yaml does not allow them."
@@ -82,7 +82,9 @@ def render_head(description: RunDescription, counts: Mapping[str, int], studies:
     """Return the page up to its first study: the counts, and a table of all studies, the worst first."""
     rows = [_Row(_anchor(study), study, _places(study)) for study in studies]
     rows.sort(key=lambda row: (WORST_FIRST.index(row.summary.state), -(row.summary.probability or 0)))
-    return _TEMPLATES.get_template("head.html").render(run=description, counts=counts, rows=rows, states=WORST_FIRST)
+    return _TEMPLATES.get_template("head.html").render(
+        run=description, counts=counts, ignored=ignored_files(counts), rows=rows, states=WORST_FIRST
+    )
 
 
 def render_study(reported: ReportedStudy, summary: StudySummary, description: RunDescription, pictures: int) -> str:

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from operators.encoding.object_kinds import KIND_OF_NAME
 from operators.records.codes import BODY_PARTS, LATERALITIES
 from operators.records.images import EncodedImage
-from operators.records.sources import ExcludedImage, SourceImage
+from operators.records.sources import ExcludedImage, Ignored, SourceImage
 from operators.records.states import State
 from operators.records.study import Study
 
@@ -30,6 +30,14 @@ _PATIENT: Mapping[str, str] = {
     "StudyDate": "Study date",
     "AccessionNumber": "Accession number",
 }
+
+
+def ignored_files(counts: Mapping[str, int]) -> list[tuple[int, str]]:
+    """Return how many files of the input were passed over, and what they are, by the counts of ``result.json``."""
+    own, objects = (counts.get(f"ignored_{kind}", 0) for kind in (Ignored.OWN_OBJECT, Ignored.NO_IMAGE))
+    others = counts["ignored_files"] - own - objects
+    named = (others, "not DICOM"), (objects, "DICOM, but no image"), (own, "made by OsteoMAP before")
+    return [(number, f"{'file' if number == 1 else 'files'} {what}") for number, what in named if number]
 
 
 def burned_in(source: SourceImage) -> bool:

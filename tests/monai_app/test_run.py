@@ -176,6 +176,17 @@ def test_a_second_run_writes_the_same(one_image, one_image_run, tmp_path):
         assert (a.name, one.SOPInstanceUID, one.get("PixelData")) == (b.name, two.SOPInstanceUID, two.get("PixelData"))
 
 
+def test_results_given_as_input_make_no_results(one_image_run, tmp_path):
+    again = run(one_image_run.output, tmp_path / "out")
+    assert again.code == 4, again.log
+    jsonschema.validate(again.result, SCHEMA)
+    assert again.result["studies"] == []
+    counts, written = again.result["counts"], len(one_image_run.objects)
+    assert written >= 5
+    assert (counts["ignored_own_objects"], counts["ignored_files"]) == (written, written + 2)  # page and result.json
+    assert again.objects == []
+
+
 def test_the_monochrome1_twin_gets_the_same_probability(tmp_path):
     stored = big(900_001, "step")
     window = {"WindowCenter": 2048, "WindowWidth": 4096, "BitsStored": 12, "HighBit": 11}

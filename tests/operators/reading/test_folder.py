@@ -6,19 +6,36 @@ import copy
 import dataclasses
 import os
 import tracemalloc
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
+from pydicom.uid import (
+    UID,
+    BasicTextSRStorage,
+    CTImageStorage,
+    EncapsulatedPDFStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
+    RawDataStorage,
+    RTDoseStorage,
+    RTPlanStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+    TwelveLeadECGWaveformStorage,
+)
 
 from operators.encoding.remarks import Remark, remarks
 from operators.reading.decoder import Decoder
 from operators.reading.folder import list_files
 from operators.reading.study_index import StudyIndex, header_reader, index_files
-from operators.records.sources import ExcludedImage, SourceFile, SourceImage
+from operators.records.sources import ExcludedImage, Ignored, SourceFile, SourceImage
 from operators.records.study import Study
+from tests.built_studies import build_study
 from tests.header_variants import raw
 from tests.phantoms import classification, radiograph, save
 
@@ -90,6 +107,95 @@ def test_several_values_of_a_number_cost_nothing(tmp_path, read_header):
     (study,) = studies_of(index_files(list_files(tmp_path), read_header))
     (image,) = study.included
     assert image.imager_pixel_spacing_mm is None
+
+
+def indexed(folder, read_header) -> tuple[list[str], Counter]:
+    """Return the names of the files that are kept, and how many are passed over."""
+    with index_files(list_files(folder), read_header) as index:
+        return [name for uid in index.study_uids for name in index.file_names(uid)], index.ignored
+
+
+def test_what_this_application_made_is_no_input(tmp_path, read_header):
+    objects = build_study("dx", "two_views").write(tmp_path / "in")
+    assert {dcmread(path).SOPClassUID for path in objects} >= {SecondaryCaptureImageStorage, SegmentationStorage}
+    names, ignored = indexed(tmp_path / "in", read_header)
+    assert names == ["source_1.dcm", "source_2.dcm"]
+    assert ignored == {Ignored.OWN_OBJECT: len(objects)}
+
+
+CHANGES = {
+    "series": ("SeriesDescription", "SeriesNumber"),
+    "contribution": ("ContributingEquipmentSequence", "SeriesDescription"),
+    "equipment": ("Manufacturer", "ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions"),
+}
+
+
+@pytest.mark.parametrize("removed", CHANGES.values(), ids=CHANGES)
+def test_an_object_of_ours_is_known_after_an_archive_has_changed_it(tmp_path, read_header, removed):
+    for path in build_study("dx", "abnormal_1").write(tmp_path / "in"):
+        ds = dcmread(path)
+        for keyword in removed:
+            if keyword in ds:
+                del ds[keyword]
+        ds.save_as(path)
+    names, ignored = indexed(tmp_path / "in", read_header)
+    assert names == ["source_1.dcm"]
+    assert ignored[Ignored.OWN_OBJECT] == ignored.total() > 4
+
+
+def test_only_our_results_are_taken_for_ours(tmp_path, read_header):
+    for number, changes in enumerate(
+        (
+            {"Manufacturer": "OsteoMAP project"},
+            {"SeriesDescription": "OsteoMAP"},
+            {"Manufacturer": "Acme", "ManufacturerModelName": "OsteoMAP"},
+        )
+    ):
+        save(radiograph(str(number), **changes), tmp_path / f"{number}.dcm")
+    ds = radiograph("junk")
+    ds.add(DataElement("ContributingEquipmentSequence", "LO", "junk"))
+    save(ds, tmp_path / "junk.dcm")
+    assert sorted(indexed(tmp_path, read_header)[0]) == ["0.dcm", "1.dcm", "2.dcm", "junk.dcm"]
+
+
+NO_IMAGES = {
+    "sr": BasicTextSRStorage,
+    "seg": SegmentationStorage,
+    "label_map": UID("1.2.840.10008.5.1.4.1.1.66.7"),
+    "gsps": GrayscaleSoftcopyPresentationStateStorage,
+    "pdf": EncapsulatedPDFStorage,
+    "ecg": TwelveLeadECGWaveformStorage,
+    "rt_plan": RTPlanStorage,
+    "rt_dose": RTDoseStorage,
+    "raw": RawDataStorage,
+    "key_objects": KeyObjectSelectionDocumentStorage,
+}
+
+
+def test_what_is_no_image_is_counted_and_makes_no_report(tmp_path, read_header):
+    for name, sop_class in NO_IMAGES.items():
+        for pixels in ({}, {"PixelData": None}):
+            path = tmp_path / f"{name}_{len(pixels)}.dcm"
+            save(radiograph(path.stem, SOPClassUID=sop_class, StudyInstanceUID=None, **pixels), path)
+    names, ignored = indexed(tmp_path, read_header)
+    assert names == []
+    assert ignored == {Ignored.NO_IMAGE: 2 * len(NO_IMAGES)}
+
+
+def test_every_image_is_kept_whatever_its_kind(tmp_path, read_header):
+    """It is the scope that declines what is no radiograph, and tells why."""
+    images = {
+        "ct": {"SOPClassUID": CTImageStorage},
+        "sc": {"SOPClassUID": SecondaryCaptureImageStorage},
+        "private": {"SOPClassUID": "1.2.3.4"},
+        "no_class": {"SOPClassUID": None},
+        "no_pixels": {"PixelData": None},
+    }
+    for name, changes in images.items():
+        save(radiograph(name, **changes), tmp_path / f"{name}.dcm")
+    names, ignored = indexed(tmp_path, read_header)
+    assert sorted(names) == sorted(f"{name}.dcm" for name in images)
+    assert ignored.total() == 0
 
 
 def test_an_implausible_spacing_is_told_of_its_image(tmp_path, read_header):
