@@ -4,19 +4,21 @@ PYTHON ?= $(shell for p in $(SUPPORTED); do command -v $$p >/dev/null 2>&1 && $$
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 DEMO := build/demo
+READERS := build/readers
 # A worker for each core, at most four: each takes up to 4 GB of memory.
 PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4
 # How much of the judges' matrix is tested: pairs or full (tests/integration/matrix.py); CI takes full.
 MATRIX ?= pairs
 export OSTEOMAP_MATRIX = $(MATRIX)
 
-.PHONY: help setup demo test test-fast viewer-test lint clean
+.PHONY: help setup demo test test-fast viewer-test readers lint clean
 help:
 	@echo "make demo              set up, run on phantoms, open build/demo/output/report.html"
 	@echo "make demo INPUT=DIR    the same on your own DICOM files"
 	@echo "make test              set up, lint, type check, test; make test MATRIX=full is what CI runs"
 	@echo "make test-fast         the unit tests: no start of the application, no training, no validators"
 	@echo "make viewer-test       results in Chromium: the report page and the OHIF viewer (Orthanc, Chromium, npm)"
+	@echo "make readers           set up programs that clients read with, for the tests: dcmqi, cornerstone, ... (npm)"
 	@echo "make lint              ruff and mypy only"
 
 setup: $(INSTALLED)
@@ -44,10 +46,19 @@ test: setup lint
 	$(PYTEST) -m "not viewer"
 
 test-fast: setup
-	$(PYTEST) -m "not (slow or external or shared_data or viewer)"
+	$(PYTEST) -m "not (slow or external or readers or shared_data or viewer)"
 
 viewer-test: setup
 	$(PYTEST) tests/viewer
+
+readers: $(READERS)/.installed
+
+$(READERS)/.installed: tests/readers/requirements.txt tests/readers/package-lock.json | $(INSTALLED)
+	$(BIN)/python -m venv --clear $(READERS)/venv
+	$(READERS)/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	cp tests/readers/package.json tests/readers/package-lock.json $(READERS)
+	npm ci --prefix $(READERS) --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
 
 lint: setup
 	$(BIN)/ruff check .

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
-# What the markers need, by the Debian package that holds it. Debian puts servers where only root's PATH looks.
+# What the markers need, by the Debian package that holds it or the command that installs it.
+# Debian puts servers where only root's PATH looks.
 TOOLS = {
     "external": {
         "dciodvfy": "dicom3tools",
@@ -33,6 +34,7 @@ TOOLS = {
         "/usr/share/orthanc/plugins/libOrthancDicomWeb.so": "orthanc-dicomweb",
     },
     "viewer": {"chromium": "chromium", "npm": "npm"},
+    "readers": {str(ROOT / "build" / "readers" / ".installed"): "make readers", "node": "nodejs"},
 }
 PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin"))
 TALLY = pytest.StashKey["Tally"]()
@@ -68,7 +70,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def missing_packages(marker: str) -> list[str]:
-    """Return the Debian packages that the tests of a marker need and do not find."""
+    """Return what the tests of a marker need and do not find."""
     return sorted({package for tool, package in TOOLS[marker].items() if shutil.which(tool, os.F_OK, PATH) is None})
 
 

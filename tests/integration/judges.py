@@ -136,11 +136,12 @@ def explain(warning: str) -> str | None:
 
 @dataclass
 class Tally:
-    """How many objects of each kind a judge has judged, the errors and the explained warnings."""
+    """How many objects of each kind a judge has judged or read, the errors and the explained warnings."""
 
     objects: Counter[tuple[str, str]] = field(default_factory=Counter)
     errors: Counter[tuple[str, str]] = field(default_factory=Counter)
     warnings: Counter[tuple[str, str]] = field(default_factory=Counter)
+    read: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, judge: str, verdicts: Mapping[Path, Verdict]) -> Iterator[str]:
         """Count the verdicts; yield errors and unexplained warnings, with the file."""
@@ -159,11 +160,16 @@ class Tally:
         self.objects[judge, kind] += 1
         self.errors[judge, kind] += errors
 
+    def count_reading(self, reader: str, kind: str, was_read: bool, errors: int) -> None:
+        """Count an object that a reader was given, and whether all that it read is right."""
+        self.count(reader, kind, min(errors, 1))
+        self.read[reader, kind] += was_read
+
     def counts(self) -> dict[str, list[tuple[str, str, int]]]:
         """Return the numbers as plain lists, which a worker of pytest-xdist can send."""
         return {
             name: [(judge, what, number) for (judge, what), number in getattr(self, name).items()]
-            for name in ("objects", "errors", "warnings")
+            for name in ("objects", "errors", "warnings", "read")
         }
 
     def merge(self, counts: Mapping[str, Sequence[tuple[str, str, int]]]) -> None:
@@ -181,6 +187,7 @@ class Tally:
                 "objects": {kind: count for (name, kind), count in sorted(self.objects.items()) if name == judge},
                 "errors": {kind: count for (name, kind), count in sorted(self.errors.items()) if name == judge},
                 "warnings": {why: count for (name, why), count in sorted(self.warnings.items()) if name == judge},
+                "read": {kind: count for (name, kind), count in sorted(self.read.items()) if name == judge},
             }
             before = record.get(judge, {"objects": {}})
             if sum(said["objects"].values()) >= sum(before["objects"].values()):

@@ -24,6 +24,9 @@ from tests.integration.judges import (
     VIEWER,
 )
 from tests.integration.matrix import EVERY_STATE, JUDGED, full_cells
+from tests.readers.cases import CASES
+from tests.readers.programs import READERS
+from tests.readers.programs import version as version_of_reader
 from tests.viewer.ohif import LOCK
 
 PAGE = ROOT / "docs" / "judges.md"
@@ -90,9 +93,36 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
             times = record.get(judge, {}).get("warnings", {}).get(why, 0)
             if times:
                 yield f"| {judge} | {times} | {why} |"
+    yield from _readers(record)
     yield LIMITS
 
 
+def _readers(record: Mapping[str, Any]) -> Iterator[str]:
+    yield READING.format(cases=len(CASES))
+    yield "| reader | object | reads | right |\n|---|---|---|---|"
+    for name, reader in READERS.items():
+        for kind in reader.kinds:
+            said = record.get(name, {})
+            of, read, wrong = (said.get(count, {}).get(kind, 0) for count in ("objects", "read", "errors"))
+            numbers = f"{_yes(read, of)} | {_yes(of - wrong, of)}" if of else "not run | not run"
+            yield f"| {name} {version_of_reader(reader)} | {NAMES[kind]} | {numbers} |"
+    yield "\n| reader | what is compared | what it does not know and refuses |\n|---|---|---|"
+    for name, reader in READERS.items():
+        unknown = ", ".join(NAMES[kind] for kind in reader.unknown) or "–"
+        yield f"| {name} | {reader.compared} | {unknown} |"
+
+
+def _yes(count: int, of: int) -> str:
+    return f"{'yes' if count == of else 'no'}: {count} of {of}"
+
+
+READING = """
+## Readers
+
+Programs that clients use read the objects of {cases} studies (`tests/readers/cases.py`): every way in which a header
+gives the size of pixels or gives none, several findings, outlines that overlap, several images and series. What they
+read is compared with `result.json` and the masks that were written.
+"""
 LIMITS = """
 ## What they do not know
 
@@ -102,6 +132,8 @@ LIMITS = """
   example of a receiver that is sent the BINARY segmentation only.
 - OHIF 3.12 does not draw FRACTIONAL segmentations ("not yet supported") and lists a presentation state without applying
   it; the study, and all else in it, opens. The Secondary Capture shows what the presentation state would.
+- dwv draws one mask of all segments: of outlines that overlap, the later one hides the earlier. A box round a whole
+  image, which the report gives to what it says of the image, is a box for dwv too.
 - dcmp2pgm refuses a presentation state with an empty Patient's Name, which is type 2; it is given a copy with a name.
 """
 

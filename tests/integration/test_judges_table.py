@@ -5,10 +5,11 @@ from __future__ import annotations
 from operators.encoding.object_kinds import KIND_OF_NAME
 from tests.integration.judges import KINDS
 from tests.integration.judges_table import NAMES, PAGE, judges, render
+from tests.readers.programs import READERS, version
 
 
-def rows() -> list[list[str]]:
-    lines = PAGE.read_text("utf-8").split("## What each judge")[0].splitlines()
+def rows(after: str = "## Object by judge") -> list[list[str]]:
+    lines = PAGE.read_text("utf-8").split(after)[1].split("\n## ")[0].splitlines()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
 
 
@@ -28,6 +29,13 @@ def test_every_cell_holds_a_result_without_errors():
         for judge, cell in zip(judges(), cells, strict=True):
             assert cell == "–" if kind not in judges()[judge] else cell.endswith(", 0 errors"), (kind, judge, cell)
             assert not cell.startswith("0,")
+
+
+def test_the_table_lists_every_reader_and_object():
+    listed = [row[:2] for row in rows("## Readers")]
+    for name, reader in READERS.items():
+        for kind in reader.kinds:
+            assert [f"{name} {version(reader)}", NAMES[kind]] in listed, (name, kind)
 
 
 def test_a_judge_that_did_not_run_is_named():
