@@ -68,7 +68,7 @@ def box_rule(settings: Settings, classifier: Bundle) -> BoxRule:
 
 def object_rule(settings: Settings) -> ObjectRule:
     """Return which DICOM objects are written."""
-    return ObjectRule(settings.outputs.kinds, settings.outputs.viewer_geometry)
+    return ObjectRule(settings.outputs.kinds)
 
 
 def prompt_rule(settings: Settings) -> PromptRule:
@@ -82,9 +82,8 @@ def shaping(settings: Settings) -> str:
 
     Which optional objects are written is none of them.
     """
-    outputs, report = settings.outputs, settings.report
     shaped = (settings.classification, settings.localization, settings.segmentation)
-    text = repr((*shaped, outputs.viewer_geometry, report.patient_data))
+    text = repr((*shaped, settings.report.patient_data))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

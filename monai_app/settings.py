@@ -87,7 +87,6 @@ class OutputSettings:
     """Section ``outputs``: a switch for every optional kind of object, off if absent; ``kinds``: those switched on."""
 
     kinds: frozenset[str]
-    viewer_geometry: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,15 +166,16 @@ def _fill(kind: type[Any], values: object, where: str) -> Any:
 
 def _outputs(values: dict[Any, Any], where: str) -> OutputSettings:
     """Build the section of switches, whose names are those of the table of objects."""
-    names = (*OPTIONAL_KINDS, "viewer_geometry")
     for key, value in values.items():
-        if key not in names:
-            raise SettingsError(f"{where}: unknown key {key!r}; known are {', '.join(names)}")
+        if key == "viewer_geometry":
+            raise SettingsError(
+                f"{where}: key {key!r} is gone: every segmentation has a plane geometry; remove the line"
+            )
+        if key not in OPTIONAL_KINDS:
+            raise SettingsError(f"{where}: unknown key {key!r}; known are {', '.join(OPTIONAL_KINDS)}")
         if not isinstance(value, bool):
             raise SettingsError(f"{where}: {key}: {value!r} is not bool")
-    if "viewer_geometry" not in values:
-        raise SettingsError(f"{where}: key 'viewer_geometry' is missing")
-    return OutputSettings(frozenset(name for name in OPTIONAL_KINDS if values.get(name)), values["viewer_geometry"])
+    return OutputSettings(frozenset(name for name in OPTIONAL_KINDS if values.get(name)))
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

@@ -33,9 +33,9 @@ PROVENANCE = Provenance(
 SEVERAL = Provenance(
     "0.1.0", (*PROVENANCE.classifiers, Model("msk_c", "3", "c" * 64)), PROVENANCE.segmenter, PROVENANCE.now
 )
-RULE = ObjectRule(frozenset(), viewer_geometry=True)
-WITH_PDF = ObjectRule(frozenset({"pdf"}), viewer_geometry=True)
-EVERY_OBJECT = ObjectRule(frozenset(OPTIONAL_KINDS), viewer_geometry=True)
+RULE = ObjectRule(frozenset())
+WITH_PDF = ObjectRule(frozenset({"pdf"}))
+EVERY_OBJECT = ObjectRule(frozenset(OPTIONAL_KINDS))
 POINTS = OperatingPoints(0.2, 0.8)
 DESCRIPTION = RunDescription(PROVENANCE, POINTS, POINTS, ("Made for tests.",))
 
@@ -59,11 +59,11 @@ def segmentation(
 
 
 def build(
-    kind: str, segmentation: Segmentation, number: int = 1, provenance: Provenance = PROVENANCE, geometry: bool = True
+    kind: str, segmentation: Segmentation, number: int = 1, provenance: Provenance = PROVENANCE
 ) -> Dataset | None:
     """Build an object of a kind for an image, whatever the rule."""
     tracking = tuple(f"2.25.{index + 1}" for index in range(len(segmentation.masks)))
-    request = ImageRequest(KIND_OF_NAME[kind], segmentation, number, tracking, provenance, geometry)
+    request = ImageRequest(KIND_OF_NAME[kind], segmentation, number, tracking, provenance)
     return request.kind.of_image(request)
 
 

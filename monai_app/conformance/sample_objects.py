@@ -54,6 +54,10 @@ _TWO_VALUES: Mapping[str, tuple[object, object]] = {
     "BodyPartExamined": ("WRIST", "HAND"),
     "ViewPosition": ("AP", "PA"),
     "ImagerPixelSpacing": ([0.1, 0.1], [0.2, 0.2]),
+    "NominalScannedPixelSpacing": ([0.3, 0.3], [0.4, 0.4]),
+    "PixelSpacing": ([0.5, 0.5], [0.6, 0.6]),
+    "PixelSpacingCalibrationType": ("GEOMETRY", "FIDUCIAL"),
+    "PixelAspectRatio": ([1, 2], [2, 1]),
     "Rows": (64, 96),
     "Columns": (72, 80),
     "SamplesPerPixel": (1, 1),
@@ -196,7 +200,7 @@ def _study(which: int, *images: Segmentation | ExcludedImage) -> Iterator[Sample
     description = RunDescription(_provenance(which), points, points, ())
     first = images[0].source
     header = first.header if isinstance(first, SourceImage) else Dataset()
-    rule = ObjectRule(frozenset(OPTIONAL_KINDS), viewer_geometry=True)
+    rule = ObjectRule(frozenset(OPTIONAL_KINDS))
     reported: ReportedStudy = run(Study(str(header.StudyInstanceUID), images), object_stages(rule, description))
     for image in reported.study.included:
         for kind, ds in image.objects.items():

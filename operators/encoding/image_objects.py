@@ -44,7 +44,7 @@ def encode_image(segmentation: Segmentation, number: int, rule: ObjectRule, prov
     if is_referable(segmentation.source.header):
         for kind in OBJECT_KINDS:
             if kind.of_image is not None and (kind.required or kind.name in rule.kinds):
-                ds = _build(ImageRequest(kind, segmentation, number, tracking, provenance, rule.viewer_geometry))
+                ds = _build(ImageRequest(kind, segmentation, number, tracking, provenance))
                 if ds is not None:
                     objects[kind.name] = ds
     return EncodedImage(segmentation, objects, tracking, numbers)

@@ -31,9 +31,6 @@ class ImageRequest:
         One per box; all objects of the image share them.
     provenance
         Who makes the object.
-    viewer_geometry
-        Add a plane geometry to SEG where the header gives a spacing. The Standard reserves it for images with a Frame
-        of Reference, which radiographs lack, but some viewers need it to draw the segment at all.
     """
 
     kind: ObjectKind
@@ -41,7 +38,6 @@ class ImageRequest:
     number: int
     tracking_uids: tuple[str, ...]
     provenance: Provenance
-    viewer_geometry: bool
 
     @property
     def source(self) -> SourceImage:

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from operators.encoding.requests import ImageRequest
 from operators.encoding.series import identify
+from operators.reading.scope import plane_spacing
 from operators.records.codes import BODY_PARTS, LESION, MORPHOLOGICALLY_ALTERED_STRUCTURE
 from operators.records.images import Segmentation
 from operators.records.provenance import RESEARCH_USE_ONLY, Provenance, tracking_id
@@ -46,8 +47,7 @@ def complete(seg: hd.seg.Segmentation, request: ImageRequest) -> Dataset:
     """Add to a SEG what highdicom leaves out, and make it the same in every run."""
     source = request.source
     seg.PatientOrientation = source.header.get("PatientOrientation") or None  # type 2C of General Image
-    if request.viewer_geometry:
-        _add_viewer_geometry(seg, source.imager_pixel_spacing_mm)
+    _add_plane_geometry(seg, source.header)
     request.provenance.stamp(seg)
     return cast(Dataset, seg)
 
@@ -88,14 +88,17 @@ def _describe(
     ]
 
 
-def _add_viewer_geometry(seg: Dataset, spacing_mm: tuple[float, float] | None) -> None:
-    """Add the plane geometry of the detector, if its spacing is known; nothing is invented."""
-    if spacing_mm is None:
-        return
+def _add_plane_geometry(seg: Dataset, header: Dataset) -> None:
+    """Add the plane that readers of SEG need to show it or to read it at all, and say what its spacing is.
+
+    It is no position in the patient: the Standard reserves it for images with a Frame of Reference (PS3.3 A.51.5.1).
+    """
+    spacing = plane_spacing(header)
     shared = seg.SharedFunctionalGroupsSequence[0]
     shared.PixelMeasuresSequence = hd.PixelMeasuresSequence(
-        pixel_spacing=spacing_mm, slice_thickness=1.0, spacing_between_slices=1.0
+        pixel_spacing=(spacing.row, spacing.column), slice_thickness=1.0, spacing_between_slices=1.0
     )
     shared.PlaneOrientationSequence = hd.PlaneOrientationSequence("PATIENT", [1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
     for frame in seg.PerFrameFunctionalGroupsSequence:
         frame.PlanePositionSequence = hd.PlanePositionSequence("PATIENT", [0.0, 0.0, 0.0])
+    seg.ImageComments = f"Pixel Spacing: {spacing.origin}. Not a position in the patient."

@@ -22,6 +22,7 @@ _ENUMERATED: Mapping[str, Sequence[str]] = {
     "PatientIdentityRemoved": ("YES", "NO"),
     "Laterality": ("L", "R"),  # PS3.3 C.7.3.1
     "ImageLaterality": ("L", "R", "U", "B"),  # PS3.3 C.8.11.7
+    "PixelSpacingCalibrationType": ("GEOMETRY", "FIDUCIAL"),  # PS3.3 10.7.1
     "PresentationLUTShape": ("IDENTITY", "INVERSE"),
     "BurnedInAnnotation": ("YES", "NO"),  # PS3.3 C.7.6.1
     "LossyImageCompression": ("00", "01"),  # PS3.3 C.7.6.1.1.5
@@ -63,6 +64,10 @@ def valid_values(values: Sequence[object], keyword: str, declared: bool) -> list
         return [_direction(text) for text in texts]
     if keyword in _SPACINGS and not all(is_plausible_spacing(float(text)) for text in texts):
         raise ValueError("not the distance of two pixels")
+    if keyword == "PixelAspectRatio" and (
+        int(texts[1]) <= 0 or not is_plausible_spacing(int(texts[0]) / int(texts[1]))
+    ):
+        raise ValueError("not the shape of a pixel")
     valid = [_valid(text, vr, keyword) for text in texts]
     return valid if any(value != "" for value in valid) else []
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import MutableSequence
+from dataclasses import dataclass
+from enum import StrEnum
 
 from pydicom.dataset import Dataset
 from pydicom.uid import (
@@ -22,6 +24,33 @@ _SEGMENTATIONS = "1.2.840.10008.5.1.4.1.1.66."  # label maps are newer than pydi
 PROJECTION_MODALITIES = ("CR", "DX", "RG")
 
 
+class SpacingOrigin(StrEnum):
+    """What a spacing of pixels is, in words (PS3.3 10.7.1.1 and 10.7.1.3)."""
+
+    DETECTOR = "Imager Pixel Spacing of the source, in the plane of the detector, not corrected for magnification"
+    FILM = "Nominal Scanned Pixel Spacing of the source, in the plane of the film that was scanned"
+    GEOMETRY = "Pixel Spacing of the source, corrected for magnification by geometry"
+    FIDUCIAL = "Pixel Spacing of the source, calibrated by an object of known size"
+    UNSTATED = "Pixel Spacing of the source, which does not say whether it is calibrated"
+    ASPECT_RATIO = "invented: 1 mm per column, rows by Pixel Aspect Ratio; the source gives no size"
+    NONE = "invented: 1 mm; the source gives no size"
+
+
+_CALIBRATIONS = {"GEOMETRY": SpacingOrigin.GEOMETRY, "FIDUCIAL": SpacingOrigin.FIDUCIAL}
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneSpacing:
+    """A spacing that places pixels in a plane: ``row``, ``column`` in mm as written, and what it is.
+
+    Only that of the detector is taken for a physical measure.
+    """
+
+    row: float
+    column: float
+    origin: SpacingOrigin
+
+
 def body_part(header: Dataset) -> str | None:
     """Return the body part that a header names: Body Part Examined, else Anatomic Region Sequence, else None."""
     named = normalise_body_part(str(header.get("BodyPartExamined") or ""))
@@ -36,10 +65,31 @@ def laterality(header: Dataset) -> str | None:
 
 def imager_pixel_spacing_mm(header: Dataset) -> tuple[float, float] | None:
     """Return (row, column) spacing at the detector plane in mm, or None; never a patient-plane spacing (PS3.3 10.7)."""
-    spacing = header.get("ImagerPixelSpacing")
-    if not isinstance(spacing, MutableSequence) or len(spacing) != 2 or min(spacing) <= 0:
+    return _two_positive(header, "ImagerPixelSpacing")
+
+
+def plane_spacing(header: Dataset) -> PlaneSpacing:
+    """Return the spacing for a plane geometry: the best that a normalised header gives, else square pixels of 1 mm."""
+    calibration = _CALIBRATIONS.get(str(header.get("PixelSpacingCalibrationType")), SpacingOrigin.UNSTATED)
+    for keyword, origin in (
+        ("ImagerPixelSpacing", SpacingOrigin.DETECTOR),
+        ("NominalScannedPixelSpacing", SpacingOrigin.FILM),
+        ("PixelSpacing", calibration),
+    ):
+        spacing = _two_positive(header, keyword)
+        if spacing is not None:
+            return PlaneSpacing(*spacing, origin)
+    ratio = _two_positive(header, "PixelAspectRatio")  # vertical size, horizontal size
+    if ratio is not None:
+        return PlaneSpacing(ratio[0] / ratio[1], 1.0, SpacingOrigin.ASPECT_RATIO)
+    return PlaneSpacing(1.0, 1.0, SpacingOrigin.NONE)
+
+
+def _two_positive(header: Dataset, keyword: str) -> tuple[float, float] | None:
+    values = header.get(keyword)
+    if not isinstance(values, MutableSequence) or len(values) != 2 or min(values) <= 0:
         return None
-    return float(spacing[0]), float(spacing[1])
+    return float(values[0]), float(values[1])
 
 
 def is_image(header: Dataset, *, has_pixel_data: bool) -> bool:

@@ -192,18 +192,15 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRule:
-    """Which DICOM objects are written, and how; see ``app.yaml``, ``outputs``.
+    """Which DICOM objects are written; see ``app.yaml``, ``outputs``.
 
     Parameters
     ----------
     kinds
         Names of the optional kinds that are written beside SEG and SR.
-    viewer_geometry
-        Whether SEG objects get a plane geometry that some viewers need.
     """
 
     kinds: frozenset[str]
-    viewer_geometry: bool
 
 
 @dataclass(frozen=True, slots=True)

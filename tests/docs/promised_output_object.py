@@ -12,7 +12,7 @@ from operators.records.rules import ObjectRule
 from tests.integration import validators
 from tests.segmentations import encode, reread, segmentation
 
-RULE = ObjectRule(frozenset({"ko"}), viewer_geometry=False)
+RULE = ObjectRule(frozenset({"ko"}))
 
 
 def written():

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from operators.reading.scope import plane_spacing
 from operators.records.codes import (
     AREA,
     ARTIFICIAL_INTELLIGENCE,
@@ -87,7 +88,7 @@ def _finding_groups(index: int, image: EncodedImage, provenance: Provenance) -> 
         yield Group(
             tracking_identifier=sr.TrackingIdentifier(**tracking),
             referenced_segment=_segment_reference(source, image.seg, segment),
-            measurements=[*score, _area(mask, source.imager_pixel_spacing_mm, provenance.segmenter)],
+            measurements=[*score, _area(mask, source, provenance.segmenter)],
             **common,
         )
 
@@ -163,27 +164,22 @@ def _probability(value: float, models: Sequence[Model]) -> sr.Measurement:
     )
 
 
-def _area(mask: NDArray[np.bool_], spacing_mm: tuple[float, float] | None, segmenter: Model) -> sr.Measurement:
-    """Return the area of an outline and the model that drew it.
+def _area(mask: NDArray[np.bool_], source: SourceImage, segmenter: Model) -> sr.Measurement:
+    """Return the area of an outline, in what plane it is measured, and the model that drew it.
 
-    Parameters
-    ----------
-    mask
-        (rows, columns).
-    spacing_mm
-        (row, column) in the plane of the detector; None: the area is counted in pixels.
-    segmenter
-        The model.
+    ``mask`` is (rows, columns). Without a spacing of the detector the area is counted in pixels: of another spacing it
+    is not known whether it holds for the bone, and an invented one measures nothing.
     """
-    area = float(np.count_nonzero(mask))
-    if spacing_mm is None:
-        return sr.Measurement(name=AREA, value=area, unit=PIXELS, algorithm_id=_algorithm([segmenter]))
-    area = round(area * spacing_mm[0] * spacing_mm[1], 3)
-    measurement = sr.Measurement(name=AREA, value=area, unit=SQUARE_MILLIMETRE, algorithm_id=_algorithm([segmenter]))
+    area, unit, spacing_mm = float(np.count_nonzero(mask)), PIXELS, source.imager_pixel_spacing_mm
+    plane = f"Area in pixels. Pixel Spacing of the segmentation: {plane_spacing(source.header).origin}"
+    if spacing_mm is not None:
+        area, unit = round(area * spacing_mm[0] * spacing_mm[1], 3), SQUARE_MILLIMETRE
+        plane = "Area in the plane of the detector, not corrected for magnification"
+    measurement = sr.Measurement(name=AREA, value=area, unit=unit, algorithm_id=_algorithm([segmenter]))
     measurement[0].ContentSequence.append(
         sr.TextContentItem(
             name=codes.DCM.EquivalentMeaningOfConceptName,  # TID 300 row 16
-            value="Area in the plane of the detector, not corrected for magnification",
+            value=plane,
             relationship_type=sr.RelationshipTypeValues.HAS_CONCEPT_MOD,
         )
     )

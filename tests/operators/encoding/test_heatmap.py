@@ -23,15 +23,15 @@ def localization(state: str = "abnormal", rule: MapRule = PLAIN, heat: np.ndarra
     return Localization(record, heat, (), (), rule)
 
 
-def heatmap_of(localization: Localization, provenance: Provenance, geometry: bool) -> Dataset | None:
-    return build("heatmap", Segmentation(localization, (), ()), provenance=provenance, geometry=geometry)
+def heatmap_of(localization: Localization, provenance: Provenance = PROVENANCE) -> Dataset | None:
+    return build("heatmap", Segmentation(localization, (), ()), provenance=provenance)
 
 
 @pytest.mark.parametrize("kind", ["DX", "CR"])
 @pytest.mark.parametrize("state", ["doubt", "abnormal"])
 def test_values_come_back(kind, state):
     source = localization(state, kind=kind)
-    seg = hd.seg.Segmentation.from_dataset(reread(heatmap_of(source, PROVENANCE, True)))
+    seg = hd.seg.Segmentation.from_dataset(reread(heatmap_of(source)))
     assert (seg.SegmentationType, seg.SegmentationFractionalType) == ("FRACTIONAL", "PROBABILITY")
     frame = seg.get_pixels_by_source_instance(
         source_sop_instance_uids=[source.source.sop_instance_uid], ignore_spatial_locations=True
@@ -43,7 +43,7 @@ def test_values_come_back(kind, state):
 def test_values_beyond_the_range_are_cut():
     heat = np.full((160, 128), 1.0000001, np.float32)
     heat[0, 0] = -1e-7
-    seg = heatmap_of(localization(heat=heat), PROVENANCE, True)
+    seg = heatmap_of(localization(heat=heat))
     assert set(seg.pixel_array.ravel()) == {0, 255}
 
 
@@ -59,7 +59,7 @@ def test_values_beyond_the_range_are_cut():
     ],
 )
 def test_the_segment_names_map_and_classifier(rule, map_name, code):
-    (segment,) = heatmap_of(localization(rule=rule), PROVENANCE, True).SegmentSequence
+    (segment,) = heatmap_of(localization(rule=rule)).SegmentSequence
     assert segment.SegmentedPropertyTypeCodeSequence[0].CodeValue == code
     assert map_name in segment.SegmentLabel
     algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
@@ -69,19 +69,13 @@ def test_the_segment_names_map_and_classifier(rule, map_name, code):
 
 
 def test_nothing_to_show_gives_no_heat_map():
-    assert heatmap_of(localization("normal"), PROVENANCE, True) is None
-    assert heatmap_of(localization(heat=np.zeros((160, 128), np.float32)), PROVENANCE, True) is None
-    assert heatmap_of(localization(heat=np.full((160, 128), 0.001, np.float32)), PROVENANCE, True) is None
-
-
-def test_viewer_geometry_is_never_invented():
-    for header, wanted, expected in (({}, True, True), ({}, False, False), ({"ImagerPixelSpacing": None}, True, False)):
-        seg = heatmap_of(localization(kind="CR", **header), PROVENANCE, wanted)
-        assert ("PixelMeasuresSequence" in seg.SharedFunctionalGroupsSequence[0]) == expected
+    assert heatmap_of(localization("normal")) is None
+    assert heatmap_of(localization(heat=np.zeros((160, 128), np.float32))) is None
+    assert heatmap_of(localization(heat=np.full((160, 128), 0.001, np.float32))) is None
 
 
 def test_a_second_run_writes_the_same_heat_map():
-    first, second = (heatmap_of(localization(), PROVENANCE, True) for _ in range(2))
+    first, second = (heatmap_of(localization()) for _ in range(2))
     assert first == second
     later = dataclasses.replace(PROVENANCE, now=PROVENANCE.now.replace(hour=13))
-    assert first.SOPInstanceUID == heatmap_of(localization(), later, True).SOPInstanceUID
+    assert first.SOPInstanceUID == heatmap_of(localization(), later).SOPInstanceUID

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import UTC, datetime
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -83,14 +84,40 @@ def test_research_use_only_is_said_in_every_object():
         assert any("a" * 64 in text and "b" * 64 in text for text in described)
 
 
-def test_viewer_geometry_is_never_invented():
-    with_spacing = encode(segmentation()).seg
-    measures = with_spacing.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
-    assert list(measures.PixelSpacing) == [0.2, 0.2]
-    without = encode(segmentation(ds=radiograph(kind="CR", ImagerPixelSpacing=None))).seg
-    assert "PixelMeasuresSequence" not in without.SharedFunctionalGroupsSequence[0]
-    plain = encode(segmentation(), PROVENANCE, dataclasses.replace(RULE, viewer_geometry=False)).seg
-    assert "PixelMeasuresSequence" not in plain.SharedFunctionalGroupsSequence[0]
+@pytest.mark.parametrize(
+    ("header", "spacing", "told"),
+    [
+        ({"ImagerPixelSpacing": [0.2, 0.3], "PixelSpacing": [0.1, 0.1]}, [0.2, 0.3], "plane of the detector"),
+        ({"NominalScannedPixelSpacing": [0.4, 0.5], "PixelSpacing": [0.1, 0.1]}, [0.4, 0.5], "the film"),
+        ({"PixelSpacing": [0.1, 0.2]}, [0.1, 0.2], "does not say whether it is calibrated"),
+        ({"PixelSpacing": [0.1, 0.2], "PixelSpacingCalibrationType": "FIDUCIAL"}, [0.1, 0.2], "object of known size"),
+        ({"PixelSpacing": [0.1, 0.2], "PixelSpacingCalibrationType": "GEOMETRY"}, [0.1, 0.2], "by geometry"),
+        ({"PixelSpacing": [0.1, 0.2], "PixelSpacingCalibrationType": "x"}, [0.1, 0.2], "does not say"),
+        ({"PixelAspectRatio": [2, 1]}, [2.0, 1.0], "invented: 1 mm per column"),
+        ({"PixelAspectRatio": [0, 1]}, [1.0, 1.0], "invented: 1 mm; the source gives no size"),
+        ({"PixelAspectRatio": [1, 0]}, [1.0, 1.0], "invented: 1 mm; the source gives no size"),
+        ({"ImagerPixelSpacing": [1e-320, 0.2], "PixelAspectRatio": [1, 2]}, [0.5, 1.0], "invented"),
+        ({"ImagerPixelSpacing": [1e15, 1e15]}, [1.0, 1.0], "invented: 1 mm; the source gives no size"),
+        ({"PixelSpacing": [-1, 0.2]}, [1.0, 1.0], "invented: 1 mm; the source gives no size"),
+        ({}, [1.0, 1.0], "invented: 1 mm; the source gives no size"),
+    ],
+)
+def test_every_segmentation_has_a_plane_and_says_what_its_spacing_is(header, spacing, told):
+    image = mapped(ds=radiograph(kind="CR", **({"ImagerPixelSpacing": None} | header)))
+    objects = encode(image, PROVENANCE, EVERY_OBJECT).objects
+    for kind in ("seg", "heatmap", "labelmap"):
+        ds = reread(objects[kind])
+        shared = ds.SharedFunctionalGroupsSequence[0]
+        assert list(shared.PixelMeasuresSequence[0].PixelSpacing) == spacing
+        assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
+        for frame in ds.PerFrameFunctionalGroupsSequence:
+            assert frame.PlanePositionSequence[0].ImagePositionPatient == [0, 0, 0]
+        assert told in ds.ImageComments
+    detector = image.source.imager_pixel_spacing_mm
+    assert (detector == tuple(spacing)) == ("detector" in told)
+    report = report_of(encode(image)).to_json()
+    assert ('"mm2"' in report) == (detector is not None)
+    assert ("Pixel Spacing of the segmentation: " in report) == (detector is None)
 
 
 def test_nothing_to_outline_gives_no_seg():
@@ -144,15 +171,14 @@ def test_settings_that_shape_results_are_told_from_those_that_do_not():
     assert shaping(more) == shaping(settings)
     for other in (
         dataclasses.replace(settings, segmentation=dataclasses.replace(sam, votes=5)),
-        dataclasses.replace(settings, outputs=dataclasses.replace(outputs, viewer_geometry=False)),
         dataclasses.replace(settings, report=dataclasses.replace(settings.report, patient_data=True)),
     ):
         assert shaping(other) != shaping(settings)
 
 
-def mapped() -> Segmentation:
+def mapped(**source: Any) -> Segmentation:
     """A segmentation whose heat map is not empty."""
-    whole = segmentation()
+    whole = segmentation(**source)
     heatmap = np.full_like(whole.localization.heatmap, 0.5)
     return dataclasses.replace(whole, localization=dataclasses.replace(whole.localization, heatmap=heatmap))
 

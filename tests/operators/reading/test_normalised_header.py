@@ -33,7 +33,7 @@ from tests.phantoms import radiograph, source_image
 from tests.segmentations import report
 
 SCOPE = Scope(tuple(BODY_PARTS), False, 64, 10**8)
-RULE = ObjectRule(frozenset(), viewer_geometry=True)
+RULE = ObjectRule(frozenset())
 REFUSED = {"header_invalid", "multi_frame", "body_part_out_of_scope", "for_processing", "colour"}
 
 
