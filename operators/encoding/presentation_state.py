@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence, Sequence
+from collections.abc import MutableSequence
 from typing import Any, cast
 
 import highdicom as hd
@@ -17,7 +17,7 @@ from operators.encoding.requests import ImageRequest
 from operators.encoding.series import add_body_part, describe_state, identify
 from operators.reading.lookup_tables import stretched_modality_lut, stretched_voi_lut
 from operators.records.geometry import PixelBox
-from operators.records.images import Localization, Segmentation
+from operators.records.images import Localization
 from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance, tracking_id
 
 # The grey-scale pipeline of the source (PS3.3 C.11.1, C.11.2): a state without it shows the image without its window.
@@ -34,7 +34,7 @@ def encode_presentation_state(request: ImageRequest) -> Dataset:
     segmentation, provenance = request.segmentation, request.provenance
     source = segmentation.source
     referenced = _without_grey_scale(source.header)
-    annotations = _annotate(segmentation, referenced, request.tracking_uids, provenance)
+    annotations = _annotate(request, referenced)
     state = hd.pr.GrayscaleSoftcopyPresentationState(
         referenced_images=[referenced],
         content_label="OSTEOMAP",
@@ -116,15 +116,14 @@ def _first(value: object) -> object:
     return value[0] if isinstance(value, MutableSequence) else value
 
 
-def _annotate(
-    segmentation: Segmentation, referenced: Dataset, tracking: Sequence[str], provenance: Provenance
-) -> list[tuple[hd.pr.GraphicLayer, hd.pr.GraphicAnnotation]]:
+def _annotate(request: ImageRequest, referenced: Dataset) -> list[tuple[hd.pr.GraphicLayer, hd.pr.GraphicAnnotation]]:
     """Return a layer of boxes, one of outlines and one of text, each with what lies on it; empty ones are left out."""
-    boxes, outlines, texts = [], [], _head(segmentation.localization, provenance)
+    segmentation = request.segmentation
+    boxes, outlines, texts = [], [], _head(segmentation.localization, request.provenance)
     for index, (box, mask, uid) in enumerate(
-        zip(segmentation.localization.boxes, segmentation.masks, tracking, strict=True)
+        zip(segmentation.localization.boxes, segmentation.masks, request.tracking_uids, strict=True)
     ):
-        names = {"tracking_id": tracking_id(index), "tracking_uid": uid}
+        names = {"tracking_id": tracking_id(request.number, index), "tracking_uid": uid}
         boxes.append(_polyline(_corners(box), names))
         outlines += [_polyline(polygon, names) for polygon in drawn_contours(mask)]
         texts.append(_label(segmentation.localization, index, names))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import cast
 
 import highdicom as hd
@@ -14,8 +13,7 @@ from operators.encoding.requests import ImageRequest
 from operators.encoding.series import identify
 from operators.reading.scope import plane_spacing
 from operators.records.codes import BODY_PARTS, LESION, MORPHOLOGICALLY_ALTERED_STRUCTURE
-from operators.records.images import Segmentation
-from operators.records.provenance import RESEARCH_USE_ONLY, Provenance, tracking_id
+from operators.records.provenance import RESEARCH_USE_ONLY, tracking_id
 from operators.records.states import State
 
 
@@ -57,7 +55,7 @@ def _build(segmentation_type: str, pixels: NDArray[np.uint8], request: ImageRequ
         source_images=[request.source.header],
         pixel_array=pixels,
         segmentation_type=segmentation_type,
-        segment_descriptions=_describe(request.segmentation, request.tracking_uids, request.provenance),
+        segment_descriptions=_describe(request),
         content_label="ABNORMALITY",
         content_description=RESEARCH_USE_ONLY,
         content_creator_name="OsteoMAP^",
@@ -65,10 +63,9 @@ def _build(segmentation_type: str, pixels: NDArray[np.uint8], request: ImageRequ
     )
 
 
-def _describe(
-    segmentation: Segmentation, tracking: Sequence[str], provenance: Provenance
-) -> list[hd.seg.SegmentDescription]:
+def _describe(request: ImageRequest) -> list[hd.seg.SegmentDescription]:
     """Return the segment of every mask that is not empty."""
+    segmentation, provenance = request.segmentation, request.provenance
     region = BODY_PARTS.get(segmentation.source.body_part or "")
     in_doubt = " (in doubt)" if segmentation.localization.classification.state == State.DOUBT else ""
     outlined = [index for index, mask in enumerate(segmentation.masks) if mask.any()]
@@ -80,8 +77,8 @@ def _describe(
             segmented_property_type=LESION,
             algorithm_type="AUTOMATIC",
             algorithm_identification=provenance.algorithm(provenance.segmenter),
-            tracking_uid=tracking[index],
-            tracking_id=tracking_id(index),
+            tracking_uid=request.tracking_uids[index],
+            tracking_id=tracking_id(request.number, index),
             anatomic_regions=None if region is None else [region],
         )
         for number, index in enumerate(outlined, start=1)

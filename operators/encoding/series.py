@@ -35,10 +35,9 @@ def identify(request: ImageRequest, *, shared_series: bool) -> dict[str, Any]:
     """
     kind, source, provenance = request.kind, request.source, request.provenance
     of_series: tuple[str, ...] = (source.sop_instance_uid,)
-    of_instance: tuple[str, ...] = (source.sop_instance_uid,)
+    of_instance = (source.sop_instance_uid, str(request.number))
     if shared_series:
         of_series = (str(source.header.StudyInstanceUID), source.body_part or "", source.laterality or "")
-        of_instance = (source.sop_instance_uid, str(request.number))
     return {
         "series_instance_uid": provenance.uid(f"{kind.name} series", *of_series),
         "series_number": kind.series_number,

@@ -108,9 +108,12 @@ class Provenance:
             item.DimensionOrganizationUID = self.uid("dimensions", str(ds.SOPInstanceUID))
 
 
-def tracking_id(index: int) -> str:
-    """Return the label that SEG and SR give an image's finding, beside its tracking UID."""
-    return f"abnormality-{index + 1}"
+def tracking_id(number: int, index: int) -> str:
+    """Return the label that SEG, SR and presentation state give a finding of image ``number``, beside its tracking UID.
+
+    It is unique in the study: no reader may take findings of two views for one that is tracked.
+    """
+    return f"image-{number}-abnormality-{index + 1}"
 
 
 def equipment(provenance: Provenance) -> dict[str, str]:

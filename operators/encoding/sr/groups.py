@@ -60,10 +60,10 @@ def image_groups(number: int, image: EncodedImage, provenance: Provenance) -> It
         whole[0].ContentSequence.append(_illustration(image.objects["sc"]))
     yield whole
     for index in range(len(image.tracking_uids)):
-        yield from _finding_groups(index, image, provenance)
+        yield from _finding_groups(number, index, image, provenance)
 
 
-def _finding_groups(index: int, image: EncodedImage, provenance: Provenance) -> Iterator[Group]:
+def _finding_groups(number: int, index: int, image: EncodedImage, provenance: Provenance) -> Iterator[Group]:
     """Yield the groups of one box, which have one tracking UID."""
     localization = image.segmentation.localization
     box, source = localization.boxes[index], image.source
@@ -74,7 +74,7 @@ def _finding_groups(index: int, image: EncodedImage, provenance: Provenance) -> 
         "finding_sites": _sites(source),
         "qualitative_evaluations": [_normality(localization.classification.state)],
     }
-    tracking = {"uid": image.tracking_uids[index], "identifier": tracking_id(index)}
+    tracking = {"uid": image.tracking_uids[index], "identifier": tracking_id(number, index)}
     yield Group(
         tracking_identifier=sr.TrackingIdentifier(**tracking),
         referenced_region=_polyline(source, box.left, box.top, box.right, box.bottom),

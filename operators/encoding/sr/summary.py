@@ -27,7 +27,7 @@ from operators.records.states import State
 from operators.records.study import Study, StudyOutcome
 
 # What the report says otherwise than the page, as it is the only object.
-_SENTENCES = {Remark.NOT_REFERABLE: "a UID of the header is invalid, so no object refers to it"}
+_SENTENCES: Mapping[str, str] = {Remark.NOT_REFERABLE: "a UID of the header is invalid, so no object refers to it"}
 _NONE_ANALYSED: Code = codes.DCM.NoAlgorithmsSucceededWithoutFindings
 # Whether all images were analysed, and whether one is not normal -> status of the analysis (CID 6047).
 _STATUS: Mapping[tuple[bool, bool], Code] = {

@@ -352,9 +352,9 @@ def test_one_image_in_two_studies_gives_two_reports():
 
 def test_seg_and_sr_give_a_finding_one_name():
     image = encode(segmentation(2))
-    report = str(report_of(study_of(image)))
+    report = report_of(study_of(image)).to_json()
     for segment in image.seg.SegmentSequence:
-        assert report.count(f"'{segment.TrackingID}'") == 2
+        assert report.count(f'"{segment.TrackingID}"') == 2
         assert report.count(segment.TrackingUID) == 2
 
 
