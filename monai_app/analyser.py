@@ -147,8 +147,9 @@ def open_analyser(models: str | Path | None = None, settings: Settings | str | P
     """
     chosen = settings if isinstance(settings, Settings) else read_settings(settings)
     folder = embedded_models() if models is None else Path(models)
-    classifiers = tuple(load_classifier(folder / name) for name in chosen.classification.bundles)
-    segmenter = load_segmenter(folder / chosen.segmentation.bundle, chosen.segmentation.checkpoint)
+    trusted = chosen.models.trusted
+    classifiers = tuple(load_classifier(folder / name, trusted) for name in chosen.classification.bundles)
+    segmenter = load_segmenter(folder / chosen.segmentation.bundle, chosen.segmentation.checkpoint, trusted)
     return Analyser(Models(classifiers, segmenter), chosen)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import types
 import typing
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from operators.records.rules import BOX_METHODS, CUTS, MAP_METHODS, MASKS, MOST_
 CONFIG_VARIABLE = "HOLOSCAN_CONFIG_PATH"
 ROOT = Path(__file__).resolve().parent.parent
 CHECKPOINTS = ("sam_vit_b", "sam_vit_l", "sam_vit_h", "mobile_sam")
+_BUNDLE = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,63}")  # it is written into DICOM objects, VR LO
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class SettingsError(OsteoMapError):
@@ -98,8 +101,18 @@ class ReportSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """Section ``models``; ``trusted``: the sha256 of the SHA256SUMS of every bundle that may be loaded, by name."""
+
+    trusted: dict[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """The sections that OsteoMAP reads; ``application`` and ``resources`` are the packager's."""
+    """The sections that OsteoMAP reads; ``application`` and ``resources`` are the packager's.
+
+    A section that an earlier version did not know may be absent.
+    """
 
     radiographs: RadiographSettings
     classification: ClassificationSettings
@@ -107,6 +120,7 @@ class Settings:
     segmentation: SegmentationSettings
     outputs: OutputSettings
     report: ReportSettings
+    models: ModelSettings = ModelSettings(trusted=None)
 
 
 # Keys that an earlier version knew by another name.
@@ -154,14 +168,15 @@ def _fill(kind: type[Any], values: object, where: str) -> Any:
         if key in values:
             raise SettingsError(f"{where}: key {key!r} is now called {name!r}")
     hints = typing.get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(kind)]
+    fields = dataclasses.fields(kind)
+    names = [field.name for field in fields]
     for key in values:
         if key not in names:
             raise SettingsError(f"{where}: unknown key {key!r}; known are {', '.join(names)}")
-    for name in names:
-        if name not in values:
-            raise SettingsError(f"{where}: key {name!r} is missing")
-    return kind(**{name: _value(hints[name], values[name], f"{where}: {name}") for name in names})
+    for field in fields:
+        if field.name not in values and field.default is dataclasses.MISSING:
+            raise SettingsError(f"{where}: key {field.name!r} is missing")
+    return kind(**{name: _value(hints[name], value, f"{where}: {name}") for name, value in values.items()})
 
 
 def _outputs(values: dict[Any, Any], where: str) -> OutputSettings:
@@ -186,6 +201,10 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if value is None and types.NoneType in kinds:
             return None
         hint = next((kind for kind in kinds if isinstance(value, list) and typing.get_origin(kind) is tuple), kinds[0])
+    if typing.get_origin(hint) is dict:
+        if isinstance(value, dict) and all(isinstance(word, str) for pair in value.items() for word in pair):
+            return value
+        raise SettingsError(f"{where}: {value!r} is not a mapping of words")
     if typing.get_origin(hint) is tuple:
         kind, words = (str, "words") if typing.get_args(hint)[0] is str else (float | int, "numbers")
         if isinstance(value, list) and all(isinstance(item, kind) and not isinstance(item, bool) for item in value):
@@ -208,6 +227,7 @@ def _check(settings: Settings, where: str) -> None:
 
 def _general_problems(settings: Settings) -> dict[str, bool]:
     limits, bundles = settings.radiographs, settings.classification.bundles
+    named, trusted = {*bundles, settings.segmentation.bundle}, settings.models.trusted
     positive = (limits.smallest_side, limits.largest_megapixels, limits.decoder_timeout_s, limits.decoder_memory_mib)
     unknown = unknown_terms(limits.body_parts)
     return {
@@ -220,8 +240,9 @@ def _general_problems(settings: Settings) -> dict[str, bool]:
         )
         <= set(DoubtReason),
         "classification: bundle names a classifier twice": len(set(bundles)) < len(bundles),
-        "a bundle is named by a folder name": any(
-            not name or Path(name).name != name for name in (*bundles, settings.segmentation.bundle)
+        "a bundle is named by a folder name": not all(_BUNDLE.fullmatch(name) for name in named),
+        "models: trusted: a sha256 is 64 hexadecimal digits, what sha256sum prints of SHA256SUMS": not all(
+            _SHA256.fullmatch(digest) for digest in (trusted or {}).values()
         ),
     }
 

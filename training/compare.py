@@ -12,8 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from operators.networks.loading import WEIGHTS
-from operators.networks.weights import sha256
+from operators.networks.weights import WEIGHTS, sha256
 from training.datasets.errors import InputError, or_exit
 from training.evaluation.comparison.differences import compare
 from training.evaluation.comparison.page import write_comparison

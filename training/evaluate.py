@@ -12,8 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from operators.networks.loading import WEIGHTS
-from operators.networks.weights import sha256
+from operators.networks.weights import WEIGHTS, sha256
 from training.datasets.errors import or_exit
 from training.evaluation.evaluation import About, mean_operating_points, write_evaluation
 from training.evaluation.evaluation_tables import evaluation_tables

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from operators.networks.loading import CHECKSUMS, load_bundle, read_config
+from operators.networks.configuration import read_config
+from operators.networks.loading import load_bundle
+from operators.networks.verification import CHECKSUMS
 from training.datasets.errors import InputError, or_exit
 from training.learning.bundle_weights import write_checksums, write_weights
 

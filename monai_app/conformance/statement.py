@@ -136,6 +136,8 @@ def _words(hint: Any) -> str:
         return " or ".join(_words(kind) for kind in typing.get_args(hint))
     if typing.get_origin(hint) is tuple:
         return f"list of {_words(typing.get_args(hint)[0])}"
+    if typing.get_origin(hint) is dict:
+        return "mapping of text"
     return {str: "text", int: "integer", float: "number", bool: "true / false", types.NoneType: "null"}[hint]
 
 

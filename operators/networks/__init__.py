@@ -5,8 +5,9 @@ The names here are public and stable: the configurations of bundles refer to the
 
 from operators.networks.bundle import Bundle, Models
 from operators.networks.classifier_network import ClassifierNetwork
+from operators.networks.configuration import read_config
 from operators.networks.fitted import Fitted
-from operators.networks.loading import load_bundle, load_classifier, load_segmenter, read_config
+from operators.networks.loading import load_bundle, load_classifier, load_segmenter
 from operators.networks.map_classifier import MapClassifier
 from operators.networks.paper_networks import FrozenBackbone, RandomBaseline, SmallCnn
 from operators.networks.sam_networks import PyramidImageEncoder, TinyViTImageEncoder, build_mobile_sam, build_sam

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +11,9 @@ from operators.records.errors import BundleError
 from operators.records.operating_points import Calibration, OperatingPoints
 from operators.records.rules import BoxRule, MapRule
 
-# Numbers that the metadata of a classifier must hold; ``training.fit`` writes them.
-_NUMBERS = (
-    "operating_points.temperature",
-    *(f"operating_points.{level}.{point}" for level in ("image", "study") for point in ("rule_out", "rule_in")),
-    "localization.threshold",
-    "localization.expansion",
-)
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,31}")  # it is written into DICOM objects, VR LO
+_LONGEST_LIMIT = 1000  # characters
+_LARGEST = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,56 +40,105 @@ class Fitted:
     stages: tuple[str, ...] = ()
 
 
+def check_description(bundle: str, metadata: Mapping[str, Any]) -> None:
+    """Check what results say of any bundle.
+
+    Raises
+    ------
+    BundleError
+        If ``version`` is no version, or ``limits``, where there are any, are no sentences.
+    """
+    version, limits = metadata.get("version"), metadata.get("limits", [])
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        raise BundleError(f"bundle {bundle}: metadata.json has no usable version; write one like 0.1.0")
+    if not _are_words(limits) or any(not text.strip() or len(text) > _LONGEST_LIMIT for text in limits):
+        raise BundleError(f"bundle {bundle}: limits of metadata.json are no list of sentences")
+
+
 def parse_fitted(bundle: str, metadata: Mapping[str, Any]) -> Fitted:
     """Return what the metadata of a bundle say was fitted.
 
     Raises
     ------
     BundleError
-        If a section or a number is missing, or a value is impossible; the text names it.
+        If a section or a number is missing, or a value is of another kind or impossible; the text names it.
     """
     lacking = [section for section in ("operating_points", "localization") if section not in metadata]
     if lacking:
         raise BundleError(f"bundle {bundle} is no classifier: metadata.json lacks {', '.join(lacking)}")
-    unusable = [name for name in _NUMBERS if not _is_number(metadata, name)]
-    if unusable or metadata["operating_points"]["temperature"] <= 0:
-        what = ", ".join(unusable) or "operating_points.temperature"
-        raise BundleError(f"bundle {bundle}: metadata.json has no usable {what}; run training.fit on the bundle")
-    points, found = metadata["operating_points"], metadata["localization"]
     try:
-        maps, boxes, stages = _map_rule(found), _box_rule(found), tuple(found.get("stages", ()))
+        calibration = Calibration(
+            _number(metadata, "operating_points.temperature", (1e-6, _LARGEST)),
+            _number(metadata, "operating_points.bias", (-_LARGEST, _LARGEST), default=0.0),
+        )
+        image, study = (_points(metadata, f"operating_points.{level}") for level in ("image", "study"))
+        maps, boxes, stages = _map_rule(metadata), _box_rule(metadata), _stages(metadata)
     except (TypeError, ValueError) as error:
-        raise BundleError(f"bundle {bundle}: localization of metadata.json cannot be used ({error})") from error
-    calibration = Calibration(float(points["temperature"]), float(points.get("bias", 0.0)))
-    return Fitted(calibration, _points(points["image"]), _points(points["study"]), maps, boxes, stages)
+        remedy = "run training.fit on the bundle"
+        raise BundleError(f"bundle {bundle}: metadata.json cannot be used ({error}); {remedy}") from error
+    if maps.stages > 1 + len(stages):
+        raise BundleError(f"bundle {bundle}: localization.stages of metadata.json names too few for stages_used")
+    return Fitted(calibration, image, study, maps, boxes, stages)
 
 
-def _is_number(metadata: Mapping[str, Any], name: str) -> bool:
-    """Say whether a value of the metadata, named by its keys with dots between, is a finite number."""
-    value: Any = metadata
-    for key in name.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return isinstance(value, int | float) and math.isfinite(value)
+def _value(metadata: Mapping[str, Any], name: str, default: Any = None) -> Any:
+    """Return a value that is named by its keys with dots between."""
+    *sections, key = name.split(".")
+    section: Any = metadata
+    for each in sections:
+        section = section.get(each) if isinstance(section, Mapping) else None
+    if not isinstance(section, Mapping):
+        raise TypeError(f"{'.'.join(sections)} is missing or no section")
+    return section.get(key, default)
 
 
-def _points(fitted: Mapping[str, Any]) -> OperatingPoints:
-    return OperatingPoints(float(fitted["rule_out"]), float(fitted["rule_in"]))
+def _number(metadata: Mapping[str, Any], name: str, limits: tuple[float, float], default: float | None = None) -> float:
+    """Return a number within limits."""
+    value = _value(metadata, name, default)
+    if not _is_number(value) or not limits[0] <= value <= limits[1]:
+        raise ValueError(f"{name} is missing or no number from {limits[0]:g} to {limits[1]:g}")
+    return float(value)
 
 
-def _map_rule(fitted: Mapping[str, Any]) -> MapRule:
-    return MapRule(
-        method=fitted.get("map", "cam"),
-        stages=fitted.get("stages_used", 1),
-        flips=fitted.get("flips", False),
-        scales=tuple(fitted.get("scales", (1.0,))),
-    )
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
-def _box_rule(fitted: Mapping[str, Any]) -> BoxRule:
+def _are_words(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+
+
+def _points(metadata: Mapping[str, Any], level: str) -> OperatingPoints:
+    rule_out, rule_in = (_number(metadata, f"{level}.{name}", (0.0, 1.0)) for name in ("rule_out", "rule_in"))
+    if rule_out > rule_in:
+        raise ValueError(f"{level}.rule_out is above rule_in")
+    return OperatingPoints(rule_out, rule_in)
+
+
+def _stages(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    stages = _value(metadata, "localization.stages", ())
+    if not _are_words(stages):
+        raise TypeError("localization.stages is no list of names")
+    return tuple(stages)
+
+
+def _map_rule(metadata: Mapping[str, Any]) -> MapRule:
+    stages, flips = _value(metadata, "localization.stages_used", 1), _value(metadata, "localization.flips", False)
+    scales = _value(metadata, "localization.scales", (1.0,))
+    if not isinstance(stages, int) or isinstance(stages, bool):
+        raise TypeError("localization.stages_used is no whole number")
+    if not isinstance(flips, bool):
+        raise TypeError("localization.flips is neither true nor false")
+    if not isinstance(scales, list | tuple) or not all(_is_number(scale) and 0.25 <= scale <= 4 for scale in scales):
+        raise TypeError("localization.scales is no list of numbers from 0.25 to 4")
+    return MapRule(_value(metadata, "localization.map", "cam"), stages, flips, tuple(map(float, scales)))
+
+
+def _box_rule(metadata: Mapping[str, Any]) -> BoxRule:
     return BoxRule(
-        method=fitted.get("boxes", "components"),
-        threshold=fitted["threshold"],
-        expansion=fitted["expansion"],
-        cut=fitted.get("cut", "fraction"),
-        minimum_score=fitted.get("least_score", 0.0),
+        method=_value(metadata, "localization.boxes", "components"),
+        threshold=_number(metadata, "localization.threshold", (0.0, 1.0)),
+        expansion=_number(metadata, "localization.expansion", (0.0, 10.0)),
+        cut=_value(metadata, "localization.cut", "fraction"),
+        minimum_score=_number(metadata, "localization.least_score", (0.0, 1.0), default=0.0),
     )

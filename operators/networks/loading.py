@@ -1,31 +1,34 @@
-"""MONAI bundle folder -> network, pre-processing and metadata, verified once."""
+"""MONAI bundle folder -> network, pre-processing and metadata, verified once; nothing of a bundle is executed."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-import yaml
-from monai.bundle import ConfigParser
+from monai.data.meta_tensor import MetaTensor
 from safetensors import SafetensorError
 from segment_anything.modeling import Sam
 from torch import nn
 
 from operators.networks.bundle import Bundle
 from operators.networks.classifier_network import ClassifierNetwork
-from operators.networks.weights import read_weights, sha256
+from operators.networks.configuration import INFERENCE, InferenceConfig, parse_config, parse_json
+from operators.networks.fitted import check_description
+from operators.networks.verification import METADATA, large_file, read_verified, verify
+from operators.networks.weights import WEIGHTS, load_weights, read_weights
 from operators.records.errors import BundleError
 
-WEIGHTS = "models/model.safetensors"
-CHECKSUMS = "SHA256SUMS"
-LARGE_FILES = "large_files.yml"
-# What the ``inference.json`` of a bundle of version 0.1 names beside libraries and ``operators.networks``.
-_RENAMED = {"operators.baselines.": "operators.networks.", "$import operators.codes": "$import operators.records.codes"}
+# What torch, timm, MONAI and safetensors raise for arguments and files that do not suit them.
+_UNUSABLE = (
+    *(OSError, ValueError, LookupError, TypeError, RuntimeError, AttributeError, AssertionError, ArithmeticError),
+    *(ImportError, MemoryError, EOFError, SafetensorError),
+)
 
 
-def load_bundle(bundle_root: Path, checkpoint: str | None = None) -> Bundle:
+def load_bundle(bundle_root: Path, checkpoint: str | None = None, trusted: Mapping[str, str] | None = None) -> Bundle:
     """Verify a bundle and build its network with its weights, ready for inference.
 
     Parameters
@@ -35,6 +38,8 @@ def load_bundle(bundle_root: Path, checkpoint: str | None = None) -> Bundle:
     checkpoint
         Name of a published checkpoint that stands in for the bundle's own weights: ``configs/<checkpoint>.json``
         overlays ``inference.json``, ``large_files.yml`` names the file and its sha256.
+    trusted
+        The bundles that may be loaded, as ``verify`` takes them.
 
     Every file that changes what the bundle computes is listed with its sha256 in ``SHA256SUMS``
     (``sha256sum -c SHA256SUMS`` checks it by hand).
@@ -42,22 +47,26 @@ def load_bundle(bundle_root: Path, checkpoint: str | None = None) -> Bundle:
     Raises
     ------
     BundleError
-        If a file is missing or altered, or the weights do not fit the network.
+        If a file is missing or altered, the configuration names what a bundle may not name, or the weights do not fit
+        the network.
     """
-    checksums = verify(bundle_root)
+    checksums = verify(bundle_root, trusted)
+    names = [INFERENCE] if checkpoint is None else [INFERENCE, f"configs/{checkpoint}.json"]
+    config = parse_config(bundle_root.name, {name: read_verified(bundle_root, name, checksums) for name in names})
+    metadata = parse_json(bundle_root.name, METADATA, read_verified(bundle_root, METADATA, checksums))
+    check_description(bundle_root.name, metadata)
+    weights, digest = bundle_root / WEIGHTS, checksums[WEIGHTS]
+    if checkpoint is not None:
+        weights, digest = large_file(bundle_root, checkpoint, checksums)
     try:
-        weights, digest = (WEIGHTS, checksums[WEIGHTS]) if checkpoint is None else _large_file(bundle_root, checkpoint)
-        config = read_config(bundle_root, checkpoint)
-        network: nn.Module = config.get_parsed_content("network_def")
-        preprocess = config.get_parsed_content("preprocessing")
-        metadata: dict[str, Any] = json.loads((bundle_root / "configs" / "metadata.json").read_text("utf-8"))
-        version = str(metadata["version"])
-        network.load_state_dict(read_weights(bundle_root / weights), strict=True)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
-        raise BundleError(f"bundle {bundle_root.name} cannot be used ({type(error).__name__}: {error})") from error
+        network, preprocess = _build(config)
+        load_weights(network, read_weights(weights, digest))
+    except _UNUSABLE as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise BundleError(f"bundle {bundle_root.name} cannot be used ({what[:300]})") from error
     return Bundle(
         name=bundle_root.name,
-        version=version,
+        version=metadata["version"],
         sha256=digest,
         network=network.eval().to(memory_format=torch.channels_last),
         preprocess=preprocess,
@@ -65,7 +74,18 @@ def load_bundle(bundle_root: Path, checkpoint: str | None = None) -> Bundle:
     )
 
 
-def load_classifier(bundle_root: Path) -> Bundle:
+def _build(config: InferenceConfig) -> tuple[nn.Module, Callable[..., Any]]:
+    """Return the network and the pre-processing; raise ValueError if they are none."""
+    network, preprocess = (config.get_parsed_content(name) for name in ("network_def", "preprocessing"))
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"network_def of {INFERENCE} makes no network")
+    image = preprocess(np.linspace(0, 1, 96 * 64, dtype=np.float32).reshape(96, 64))
+    if not isinstance(image, MetaTensor) or image.ndim != 3:
+        raise ValueError(f"preprocessing of {INFERENCE} makes no image of (channels, height, width)")
+    return network, preprocess
+
+
+def load_classifier(bundle_root: Path, trusted: Mapping[str, str] | None = None) -> Bundle:
     """Load a bundle that classifies.
 
     Raises
@@ -73,83 +93,24 @@ def load_classifier(bundle_root: Path) -> Bundle:
     BundleError
         If it cannot be used, is no classifier, or its metadata lack what was fitted.
     """
-    bundle = load_bundle(bundle_root)
+    bundle = load_bundle(bundle_root, trusted=trusted)
     if not isinstance(bundle.network, ClassifierNetwork):
         raise BundleError(f"bundle {bundle.name} is no classifier: its network lacks forward_features or forward_head")
-    if "limits" not in bundle.metadata:
+    if not bundle.limits:
         raise BundleError(f"bundle {bundle.name}: metadata.json lacks limits, which every report quotes")
-    _ = bundle.fitted
+    modules = dict(bundle.network.named_modules())
+    unknown = [stage for stage in bundle.fitted.stages if stage not in modules]
+    if unknown:
+        fault = f"localization.stages of metadata.json names {ascii(unknown[0])[:80]}"
+        raise BundleError(f"bundle {bundle.name}: {fault}, which is no module of its network")
     return bundle
 
 
-def load_segmenter(bundle_root: Path, checkpoint: str | None = None) -> Bundle:
+def load_segmenter(
+    bundle_root: Path, checkpoint: str | None = None, trusted: Mapping[str, str] | None = None
+) -> Bundle:
     """Load a bundle that outlines; raise BundleError if it does not."""
-    bundle = load_bundle(bundle_root, checkpoint)
+    bundle = load_bundle(bundle_root, checkpoint, trusted)
     if not isinstance(bundle.network, Sam):
         raise BundleError(f"bundle {bundle.name} holds no Segment Anything Model")
     return bundle
-
-
-def verify(bundle_root: Path) -> dict[str, str]:
-    """Compare the files of a bundle with its ``SHA256SUMS`` and return {file: sha256}.
-
-    Raises
-    ------
-    BundleError
-        If the bundle, a file or a checksum is missing or different.
-    """
-    listing = bundle_root / CHECKSUMS
-    if not listing.is_file():
-        raise BundleError(f"bundle {bundle_root.name}: no {CHECKSUMS} in {bundle_root}; check -m / HOLOSCAN_MODEL_PATH")
-    checksums: dict[str, str] = {}
-    try:
-        for line in listing.read_text("utf-8").rstrip("\n").split("\n"):
-            digest, name = line.split("  ", 1)
-            checksums[name] = digest
-    except ValueError as error:
-        raise BundleError(f"bundle {bundle_root.name}: {CHECKSUMS} is damaged; restore the bundle") from error
-    for name in sorted({WEIGHTS, "configs/metadata.json", "configs/inference.json"} | set(checksums)):
-        file = bundle_root / name
-        if not file.is_file():
-            raise BundleError(f"bundle {bundle_root.name}: {name} is missing; restore the bundle")
-        if sha256(file) != checksums.get(name):
-            raise BundleError(f"bundle {bundle_root.name}: {name} does not match its sha256; restore the bundle")
-    return checksums
-
-
-def _large_file(bundle_root: Path, checkpoint: str) -> tuple[str, str]:
-    """Return (file, sha256) of a published checkpoint after comparing the two."""
-    listing = yaml.safe_load((bundle_root / LARGE_FILES).read_text("utf-8"))["large_files"]
-    entry = next((item for item in listing if Path(item["path"]).name.startswith(checkpoint)), None)
-    if entry is None:
-        raise BundleError(f"bundle {bundle_root.name}: {LARGE_FILES} names no checkpoint {checkpoint}")
-    file = bundle_root / entry["path"]
-    if not file.is_file():
-        raise BundleError(
-            f"bundle {bundle_root.name}: {entry['path']} is missing; fetch it: python -m training.download {checkpoint}"
-        )
-    if sha256(file) != entry["hash_val"]:
-        raise BundleError(f"bundle {bundle_root.name}: {entry['path']} does not match its sha256; fetch it again")
-    return entry["path"], entry["hash_val"]
-
-
-def read_config(bundle_root: str | Path, overlay: str | None = None) -> ConfigParser:
-    """Return the parsed ``inference.json`` of a bundle, the one home of its pre-processing and its network."""
-    names = ["inference"] if overlay is None else ["inference", overlay]
-    files = [str(Path(bundle_root) / "configs" / f"{name}.json") for name in names]
-    parser = ConfigParser()
-    parser.read_config(_with_current_names(ConfigParser.load_config_files(files)))
-    parser.parse(True)
-    return parser
-
-
-def _with_current_names(content: Any) -> Any:
-    """Return a configuration in which the modules that version 0.1 knew by other names have those of today."""
-    if isinstance(content, dict):
-        return {key: _with_current_names(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_with_current_names(value) for value in content]
-    if isinstance(content, str):
-        for old, new in _RENAMED.items():
-            content = content.replace(old, new)
-    return content

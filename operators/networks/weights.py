@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
+from safetensors.torch import load
+from torch import Tensor, nn
 
+WEIGHTS = "models/model.safetensors"
 SCALE = ".scale"  # suffix of the scales of a tensor that is stored as int8
 
 
@@ -18,11 +21,28 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def read_weights(file: Path) -> dict[str, Tensor]:
-    """Read a checkpoint as float32; what is stored as int8 is multiplied by its scales, one per output channel."""
-    stored = (
-        load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
-    )
+def read_weights(file: Path, digest: str | None = None) -> dict[str, Tensor]:
+    """Read a checkpoint as float32; what is stored as int8 is multiplied by its scales, one per output channel.
+
+    Parameters
+    ----------
+    file
+        ``.safetensors``, or a pickle of torch, of which nothing but tensors is loaded.
+    digest
+        The sha256 that the file must have. It is opened once: what was compared is what is loaded.
+
+    Raises
+    ------
+    ValueError
+        If the sha256 is another, or the file holds anything but tensors.
+    """
+    with file.open("rb") as stream:
+        if digest is not None and hashlib.file_digest(stream, "sha256").hexdigest() != digest:
+            raise ValueError(f"{file.name} does not match its sha256; fetch or restore it")
+        stream.seek(0)
+        stored = load(stream.read()) if file.suffix == ".safetensors" else _tensors_of_a_pickle(stream, file.name)
+    if not isinstance(stored, Mapping) or not all(isinstance(tensor, Tensor) for tensor in stored.values()):
+        raise ValueError(f"{file.name} is no dictionary of tensors")
     weights: dict[str, Tensor] = {}
     for name, tensor in stored.items():
         if name.endswith(SCALE):
@@ -33,3 +53,26 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         else:
             weights[name] = tensor.float() if tensor.is_floating_point() else tensor
     return weights
+
+
+def _tensors_of_a_pickle(stream: BinaryIO, name: str) -> object:
+    try:
+        return torch.load(stream, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - a damaged or hostile pickle raises a dozen kinds
+        raise ValueError(f"{name} is damaged, or holds more than tensors") from error
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Load weights that must be those of the network, every one a finite number.
+
+    Raises
+    ------
+    RuntimeError
+        If names or shapes are others.
+    ValueError
+        If a weight is not finite: the network would call every image the same.
+    """
+    network.load_state_dict(weights, strict=True)
+    for name, tensor in network.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"weights {name} hold values that are no finite numbers")

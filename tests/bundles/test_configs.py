@@ -16,7 +16,8 @@ import yaml
 from jsonschema import validate
 from monai.bundle import ConfigParser, verify_metadata, verify_net_in_out
 
-from operators.networks.loading import load_bundle, load_classifier, read_config
+from operators.networks.configuration import read_config
+from operators.networks.loading import load_bundle, load_classifier
 from training.export import main as export
 from training.learning.losses import MapGuidedLoss
 from training.phantoms import main as write_phantoms

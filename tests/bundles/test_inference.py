@@ -11,7 +11,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.data import MetaTensor
 from PIL import Image
 
@@ -20,7 +20,7 @@ from monai_app.settings import read_settings
 from operators.classification.classify import classify
 from operators.image_files.image_file import read_image
 from operators.localization.localize import localize
-from operators.networks.loading import read_config
+from operators.networks.configuration import read_config
 from operators.reading.decoder import Decoder
 from operators.records.rules import PromptRule
 from operators.records.sources import SourceFile
@@ -33,6 +33,14 @@ WITH_INFERENCE = sorted(
     if "evaluator" in json.loads(path.read_text("utf-8"))
 )
 COLUMN, ROW = 100, 30
+
+
+def whole_configuration(name: str) -> ConfigParser:
+    """Return ``inference.json`` as ``monai.bundle run`` reads it."""
+    parser = ConfigParser()
+    parser.read_config(str(ROOT / "bundles" / name / "configs" / "inference.json"))
+    parser.parse(True)
+    return parser
 
 
 @pytest.fixture
@@ -157,7 +165,7 @@ def test_inference_has_the_keys_that_tools_look_for(name, folder, tmp_path):
 
 @pytest.mark.parametrize("name", WITH_INFERENCE)
 def test_inference_s_limits_are_the_application_s(name):
-    config, settings = read_config(ROOT / "bundles" / name), read_settings()
+    config, settings = whole_configuration(name), read_settings()
     assert config.get_parsed_content("scope") == scope(settings)
     decoder = config["reader"]["decoder"]
     assert (decoder["timeout_s"], decoder["memory_mib"]) == (

@@ -55,6 +55,10 @@ def test_every_reason_for_doubt_can_be_accepted(configured):
     assert scope(settings).accepted_doubts == tuple(DoubtReason)
 
 
+def test_a_section_that_is_new_may_be_absent(configured):
+    assert configured(lambda content: content.pop("models")).models.trusted is None
+
+
 def test_another_file_can_be_named(configured):
     assert configured(lambda content: content["localization"].update(maximum_boxes=7)).localization.maximum_boxes == 7
 
@@ -111,6 +115,13 @@ def test_another_file_can_be_named(configured):
         (lambda c: c["classification"].update(bundle=["msk_a", 3]), "not a list of words"),
         (lambda c: c["localization"].update(threshold=[0.5]), "localization: threshold: [0.5] is not float"),
         (lambda c: c.update(report=[]), "report: not a mapping"),
+        (lambda c: c.update(models=None), "models: not a mapping"),
+        (lambda c: c.update(models={}), "models: key 'trusted' is missing"),
+        (lambda c: c["models"].update(trusted=["msk_a"]), "models: trusted: ['msk_a'] is not a mapping of words"),
+        (lambda c: c["models"].update(trusted={"msk_a": 3}), "is not a mapping of words"),
+        (lambda c: c["models"].update(trusted={"msk_a": "abc"}), "64 hexadecimal digits"),
+        (lambda c: c["classification"].update(bundle="a\\b"), "folder name"),
+        (lambda c: c["classification"].update(bundle=".."), "folder name"),
     ],
 )
 def test_a_mistake_is_named(configured, change, message):

@@ -10,12 +10,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from operators.networks.loading import CHECKSUMS, WEIGHTS, read_config
-from operators.networks.weights import SCALE, read_weights, sha256
+from operators.networks.configuration import read_config
+from operators.networks.verification import CHECKSUMS, LARGE_FILES
+from operators.networks.weights import SCALE, WEIGHTS, read_weights, sha256
 from training.datasets.errors import InputError
 from training.learning.checkpoints import load_weights, read_network
 
-LISTED = (WEIGHTS, "configs/inference.json", "configs/metadata.json")
+LISTED = (WEIGHTS, LARGE_FILES, "configs/inference.json", "configs/metadata.json")
 NOT_LISTED = ("train", "evaluate", "multi_gpu")  # they change how a bundle is made, not what it computes
 
 

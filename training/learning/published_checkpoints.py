@@ -8,7 +8,7 @@ from urllib.error import URLError
 import yaml
 from monai.apps.utils import download_url
 
-from operators.networks.loading import LARGE_FILES
+from operators.networks.verification import LARGE_FILES
 from operators.networks.weights import sha256
 from training.datasets.errors import InputError
 

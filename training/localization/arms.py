@@ -9,7 +9,7 @@ from pathlib import Path
 
 from operators.classification.classify import classify
 from operators.networks.bundle import Bundle
-from operators.networks.loading import read_config
+from operators.networks.configuration import read_config
 from operators.records.errors import BundleError
 from operators.records.images import Radiograph
 from operators.records.rules import BoxRule, MapRule, PromptRule
@@ -64,7 +64,7 @@ def application_defaults(classifier: Bundle, prompt: PromptRule) -> Defaults:
 def segmenter_prompt(segmenter_root: Path, checkpoint: str | None = None) -> PromptRule:
     """Return the prompt that a segmenter's ``inference.json`` names."""
     config = read_config(segmenter_root, checkpoint)
-    named = {name: config[name] for name in ("zoom", "prompt", "votes", "masks") if name in config}
+    named = {name: config.content[name] for name in ("zoom", "prompt", "votes", "masks") if name in config.content}
     return PromptRule(**named)
 
 

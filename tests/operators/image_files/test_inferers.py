@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from monai.bundle import ConfigParser
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator
 from monai.transforms import Compose, EnsureChannelFirst
@@ -35,7 +36,6 @@ from operators.image_files.inferers import (
 )
 from operators.image_files.writers import OutlineWriter, ProgressBar, ScoreWriter
 from operators.localization.localize import localize
-from operators.networks.loading import read_config
 from operators.networks.map_classifier import MapClassifier
 from operators.reading.decoder import Decoder
 from operators.records.errors import BundleError
@@ -202,7 +202,8 @@ def test_without_a_heat_map_the_points_are_the_centre(segmenter, image):
 
 def test_the_rule_is_told_on_the_command_line(bundles):
     told = {"zoom": 3.0, "prompt": "box_centre", "votes": 5, "masks": "best_of_three"}
-    config = read_config(bundles / "msk_sam")
+    config = ConfigParser()
+    config.read_config(str(bundles / "msk_sam" / "configs" / "inference.json"))
     for key, value in told.items():
         config[key] = value
     config.parse(True)

@@ -22,7 +22,7 @@ from operators.classification.classify import classify, classify_together
 from operators.classification.forward_pass import run, stage_names
 from operators.localization.activation_maps import activation_map, made_rule
 from operators.networks.bundle import Bundle
-from operators.networks.loading import read_config
+from operators.networks.configuration import read_config
 from operators.networks.map_classifier import MapClassifier
 from operators.networks.paper_networks import RandomBaseline, SmallCnn
 from operators.records.errors import BundleError

@@ -12,9 +12,10 @@ import yaml
 from safetensors.torch import save_file
 from segment_anything import build_sam_vit_b, build_sam_vit_h, build_sam_vit_l
 
-from operators.networks.loading import LARGE_FILES, WEIGHTS, load_bundle, load_classifier, verify
+from operators.networks.loading import load_bundle, load_classifier
 from operators.networks.sam_networks import build_mobile_sam
-from operators.networks.weights import read_weights, sha256
+from operators.networks.verification import LARGE_FILES, verify
+from operators.networks.weights import WEIGHTS, read_weights, sha256
 from operators.records.errors import BundleError
 from tests.phantoms import stored_phantom
 from training.learning.bundle_weights import compress, write_checksums
@@ -106,6 +107,7 @@ def stand_in(copy: Path, checkpoint: str, network: torch.nn.Module) -> None:
     torch.save(network.state_dict(), copy / entry["path"])
     entry["hash_val"] = sha256(copy / entry["path"])
     (copy / LARGE_FILES).write_text(yaml.safe_dump(listing))
+    write_checksums(copy)
 
 
 @pytest.mark.slow

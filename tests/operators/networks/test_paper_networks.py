@@ -8,7 +8,7 @@ import timm
 import torch
 from torch import nn
 
-from operators.networks.loading import read_config
+from operators.networks.configuration import read_config
 from operators.networks.map_classifier import MapClassifier
 from operators.networks.paper_networks import FrozenBackbone, RandomBaseline, SmallCnn
 
