@@ -68,7 +68,7 @@ def box_rule(settings: Settings, classifier: Bundle) -> BoxRule:
 
 def object_rule(settings: Settings) -> ObjectRule:
     """Return which DICOM objects are written."""
-    return ObjectRule(settings.outputs.kinds)
+    return ObjectRule(settings.outputs.kinds, settings.outputs.segmentation_series_per_image)
 
 
 def prompt_rule(settings: Settings) -> PromptRule:

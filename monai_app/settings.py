@@ -90,6 +90,7 @@ class OutputSettings:
     """Section ``outputs``: a switch for every optional kind of object, off if absent; ``kinds``: those switched on."""
 
     kinds: frozenset[str]
+    segmentation_series_per_image: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,16 +182,18 @@ def _fill(kind: type[Any], values: object, where: str) -> Any:
 
 def _outputs(values: dict[Any, Any], where: str) -> OutputSettings:
     """Build the section of switches, whose names are those of the table of objects."""
+    names = (*OPTIONAL_KINDS, "segmentation_series_per_image")
     for key, value in values.items():
         if key == "viewer_geometry":
             raise SettingsError(
                 f"{where}: key {key!r} is gone: every segmentation has a plane geometry; remove the line"
             )
-        if key not in OPTIONAL_KINDS:
-            raise SettingsError(f"{where}: unknown key {key!r}; known are {', '.join(OPTIONAL_KINDS)}")
+        if key not in names:
+            raise SettingsError(f"{where}: unknown key {key!r}; known are {', '.join(names)}")
         if not isinstance(value, bool):
             raise SettingsError(f"{where}: {key}: {value!r} is not bool")
-    return OutputSettings(frozenset(name for name in OPTIONAL_KINDS if values.get(name)))
+    kinds = frozenset(name for name in OPTIONAL_KINDS if values.get(name))
+    return OutputSettings(kinds, values.get("segmentation_series_per_image", False))
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

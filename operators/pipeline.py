@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from operators.classification.classify import classify_together, image_points, study_points
 from operators.classification.study_outcome import summarise_study
 from operators.encoding.image_objects import encode_image
+from operators.encoding.requests import SeriesSubject
 from operators.encoding.study_objects import encode_study
 from operators.localization.localize import localize
 from operators.networks.bundle import Bundle, Models
@@ -200,9 +201,10 @@ def _encode_images(
 ) -> Study[EncodedImage]:
     """Build the DICOM objects of every image."""
     provenance = _at(description, study).provenance
+    subject = SeriesSubject.of([image.source for image in study.included])
 
     def encode(image: Segmentation) -> EncodedImage:
-        return encode_image(image, study.number(image), rule, provenance)
+        return encode_image(image, study.number(image), rule, provenance, subject)
 
     return study.map(_unless(cancelled, encode))
 

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from operators.encoding.image_objects import encode_image
 from operators.encoding.object_kinds import KIND_OF_NAME, OPTIONAL_KINDS
-from operators.encoding.requests import ImageRequest, StudyRequest
+from operators.encoding.requests import ImageRequest, SeriesSubject, StudyRequest
 from operators.pipeline import object_stages
 from operators.records.geometry import PixelBox
 from operators.records.images import EncodedImage, Localization, Opinion, Segmentation
@@ -63,7 +63,8 @@ def build(
 ) -> Dataset | None:
     """Build an object of a kind for an image, whatever the rule."""
     tracking = tuple(f"2.25.{index + 1}" for index in range(len(segmentation.masks)))
-    request = ImageRequest(KIND_OF_NAME[kind], segmentation, number, tracking, provenance)
+    subject = SeriesSubject.of([segmentation.source])
+    request = ImageRequest(KIND_OF_NAME[kind], segmentation, number, tracking, provenance, subject, False)
     return request.kind.of_image(request)
 
 

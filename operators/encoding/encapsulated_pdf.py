@@ -8,7 +8,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from operators.encoding.requests import StudyRequest
-from operators.encoding.series import describe_series
+from operators.encoding.series import derive_series_uid, describe_series
 from operators.encoding.sr.references import referred_images
 from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY, equipment
 from operators.records.sources import SourceImage
@@ -27,18 +27,19 @@ def encode_pdf(request: StudyRequest) -> Dataset | None:
     if not sources:
         return None
     document = request.render_document(study, request.outcome, request.description)
-    header = sources[0].header
+    header, kind = sources[0].header, request.kind
+    series_uid = derive_series_uid(provenance, kind, str(study.study_instance_uid), request.subject)
     ds: Dataset = SOPClass(
         study_instance_uid=str(header.StudyInstanceUID),
-        series_instance_uid=provenance.uid("pdf series", str(study.study_instance_uid)),
-        series_number=request.kind.series_number,
-        sop_instance_uid=provenance.uid("pdf", *(source.sop_instance_uid for source in sources)),
+        series_instance_uid=series_uid,
+        series_number=kind.series_number,
+        sop_instance_uid=provenance.uid("pdf", series_uid, *(source.sop_instance_uid for source in sources)),
         sop_class_uid=EncapsulatedPDFStorage,
         instance_number=1,
         modality="DOC",
         transfer_syntax_uid=ExplicitVRLittleEndian,
         specific_character_set="ISO_IR 192",
-        series_description=describe_series(request.kind),
+        series_description=describe_series(kind, request.subject),
         **equipment(provenance),
     )
     ds.copy_patient_and_study_information(header)

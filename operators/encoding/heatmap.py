@@ -52,7 +52,7 @@ def encode_heatmap(request: ImageRequest) -> Dataset | None:
         content_label="HEATMAP",
         content_description=RESEARCH_USE_ONLY,
         content_creator_name="OsteoMAP^",
-        **identify(request, shared_series=False),
+        **identify(request),
     )
     return complete(seg, request)
 

@@ -7,7 +7,7 @@ import logging
 from pydicom.dataset import Dataset
 
 from operators.encoding.object_kinds import OBJECT_KINDS
-from operators.encoding.requests import ImageRequest, ObjectKind
+from operators.encoding.requests import ImageRequest, ObjectKind, SeriesSubject
 from operators.reading.normalised_header import is_referable
 from operators.records.errors import EncodingError
 from operators.records.images import EncodedImage, Segmentation
@@ -17,7 +17,13 @@ from operators.records.rules import ObjectRule
 logger = logging.getLogger(__name__)
 
 
-def encode_image(segmentation: Segmentation, number: int, rule: ObjectRule, provenance: Provenance) -> EncodedImage:
+def encode_image(
+    segmentation: Segmentation,
+    number: int,
+    rule: ObjectRule,
+    provenance: Provenance,
+    subject: SeriesSubject | None = None,
+) -> EncodedImage:
     """Build the objects of an image; none if its UIDs are invalid, as no valid object could refer to it.
 
     Parameters
@@ -30,6 +36,8 @@ def encode_image(segmentation: Segmentation, number: int, rule: ObjectRule, prov
         Which objects.
     provenance
         Who makes them.
+    subject
+        What all images of the study show; None: the image is the only one.
 
     Raises
     ------
@@ -41,10 +49,13 @@ def encode_image(segmentation: Segmentation, number: int, rule: ObjectRule, prov
     outlined = [index for index, mask in enumerate(segmentation.masks) if mask.any()]
     numbers = tuple(outlined.index(index) + 1 if index in outlined else None for index in range(len(tracking)))
     objects: dict[str, Dataset] = {}
+    own = SeriesSubject.of([segmentation.source])
     if is_referable(segmentation.source.header):
         for kind in OBJECT_KINDS:
             if kind.of_image is not None and (kind.required or kind.name in rule.kinds):
-                ds = _build(ImageRequest(kind, segmentation, number, tracking, provenance))
+                alone = kind.segmentation and rule.segmentation_series_per_image
+                series = (own if alone else subject or own, alone)
+                ds = _build(ImageRequest(kind, segmentation, number, tracking, provenance, *series))
                 if ds is not None:
                     objects[kind.name] = ds
     return EncodedImage(segmentation, objects, tracking, numbers)

@@ -15,8 +15,8 @@ from operators.encoding.seg import encode_labelmap, encode_seg
 from operators.encoding.sr.report import encode_report
 
 OBJECT_KINDS = (
-    ObjectKind("seg", 9001, "segmentation", "Outlines (SEG)", of_image=encode_seg, required=True),
-    ObjectKind("heatmap", 9002, "heat map", "Heat map (fractional SEG)", of_image=encode_heatmap),
+    ObjectKind("seg", 9001, "segmentation", "Outlines (SEG)", of_image=encode_seg, required=True, segmentation=True),
+    ObjectKind("heatmap", 9002, "heat map", "Heat map (fractional SEG)", of_image=encode_heatmap, segmentation=True),
     ObjectKind(
         *("sc", 9003, "picture", "Picture with boxes and outlines burned in (Secondary Capture)"),
         of_image=encode_secondary_capture,
@@ -25,7 +25,7 @@ OBJECT_KINDS = (
         *("gsps", 9004, "graphics", "Boxes and outlines to switch on and off (presentation state)"),
         of_image=encode_presentation_state,
     ),
-    ObjectKind("labelmap", 9005, "label map", "Outlines (label map SEG)", of_image=encode_labelmap),
+    ObjectKind("labelmap", 9005, "label map", "Outlines (label map SEG)", of_image=encode_labelmap, segmentation=True),
     ObjectKind("pdf", 9006, "document", "This report as PDF", of_study=encode_pdf),
     ObjectKind(
         *("sr", 9000, "report", "Structured report (SR): all findings and measurements"),

@@ -16,6 +16,7 @@ from operators.drawing.contours import drawn_contours
 from operators.encoding.requests import ImageRequest
 from operators.encoding.series import add_body_part, describe_state, identify
 from operators.reading.lookup_tables import stretched_modality_lut, stretched_voi_lut
+from operators.records.codes import place
 from operators.records.geometry import PixelBox
 from operators.records.images import Localization
 from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance, tracking_id
@@ -42,9 +43,9 @@ def encode_presentation_state(request: ImageRequest) -> Dataset:
         content_creator_name="OsteoMAP^",
         graphic_layers=[layer for layer, _ in annotations],
         graphic_annotations=[annotation for _, annotation in annotations],
-        **identify(request, shared_series=True),
+        **identify(request),
     )
-    add_body_part(state, source)
+    add_body_part(state, request.subject)
     _add_grey_scale(state, source.header)
     _add_pixel_shape(state, source.imager_pixel_spacing_mm)
     provenance.stamp(state)
@@ -153,8 +154,10 @@ def _corners(box: PixelBox) -> NDArray[np.float64]:
 
 def _head(localization: Localization, provenance: Provenance) -> list[hd.pr.TextObject]:
     """Return what is said of the image, at the top of the display."""
+    source = localization.source
     lines = (
         f"{APPLICATION} {provenance.version}: {RESEARCH_USE_ONLY}",
+        place(source.body_part, source.laterality, source.view_position),
         ", ".join(describe_state(localization.classification)),
     )
     return [

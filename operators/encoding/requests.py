@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -13,6 +13,24 @@ from operators.records.provenance import Provenance
 from operators.records.run_description import RunDescription
 from operators.records.sources import SourceImage
 from operators.records.study import Study, StudyOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSubject:
+    """What all images of a series show, as their headers say it; None: they do not tell, or differ.
+
+    ``body_part`` is a term of ``codes.BODY_PARTS``, or another that a header names; ``laterality`` is L, R, B or U.
+    """
+
+    body_part: str | None = None
+    laterality: str | None = None
+    view_position: str | None = None
+
+    @classmethod
+    def of(cls, sources: Sequence[SourceImage]) -> SeriesSubject:
+        """Return what images have in common."""
+        shown = [(source.body_part, source.laterality, source.view_position) for source in sources]
+        return cls(*(values[0] if len(set(values)) == 1 else None for values in zip(*shown, strict=True)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +49,10 @@ class ImageRequest:
         One per box; all objects of the image share them.
     provenance
         Who makes the object.
+    subject
+        What all images of its series show.
+    own_series
+        Whether the object gets a series of its own, not that of its kind in the study.
     """
 
     kind: ObjectKind
@@ -38,6 +60,8 @@ class ImageRequest:
     number: int
     tracking_uids: tuple[str, ...]
     provenance: Provenance
+    subject: SeriesSubject
+    own_series: bool
 
     @property
     def source(self) -> SourceImage:
@@ -71,6 +95,11 @@ class StudyRequest:
     render_document: DocumentRenderer
 
     @property
+    def subject(self) -> SeriesSubject:
+        """What all images of the study show that were analysed."""
+        return SeriesSubject.of([image.source for image in self.study.included])
+
+    @property
     def provenance(self) -> Provenance:
         """Who makes the object."""
         return self.description.provenance
@@ -89,13 +118,15 @@ class ObjectKind:
         The word that its file is named by: ``<name>_<n>.dcm`` for image n of a study, ``<name>.dcm`` for a study. An
         optional kind is switched on by this key of section ``outputs`` of ``app.yaml``.
     series_number, series_description
-        Of its series (PS3.3 C.7.3.1); the description stands between "OsteoMAP" and "(research use only)".
+        Of its series (PS3.3 C.7.3.1); ``series.describe_series`` adds what its images show.
     label
         What it is called in front of people.
     of_image, of_study
         What builds the object, or returns None if there is nothing to say. One of the two is given.
     required
         Whether it is always written; its failure is that of the image or study. An optional one fails alone.
+    segmentation
+        Whether it is a SEG, which ``outputs: segmentation_series_per_image`` of ``app.yaml`` is about.
     """
 
     name: str
@@ -105,6 +136,7 @@ class ObjectKind:
     of_image: Callable[[ImageRequest], Dataset | None] | None = None
     of_study: Callable[[StudyRequest], Dataset | None] | None = None
     required: bool = False
+    segmentation: bool = False
 
     @property
     def file_pattern(self) -> str:

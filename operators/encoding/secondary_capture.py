@@ -11,7 +11,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from operators.drawing.burned_in import Words, burn
 from operators.encoding.requests import ImageRequest
-from operators.encoding.series import add_body_part, describe_state, identify
+from operators.encoding.series import add_body_part, add_image_laterality, describe_state, identify
+from operators.records.codes import place
 from operators.records.images import Segmentation
 from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance
 from operators.records.sources import SourceImage
@@ -39,11 +40,12 @@ def encode_secondary_capture(request: ImageRequest) -> Dataset:
         coordinate_system="PATIENT",
         patient_orientation=("L", "F"),  # demanded by highdicom; what the source says replaces it
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        **identify(request, shared_series=True),
+        **identify(request),
     )
     picture.PatientOrientation = source.header.get("PatientOrientation") or None
     picture.copy_patient_and_study_information(source.header)
-    add_body_part(picture, source)
+    add_body_part(picture, request.subject)
+    add_image_laterality(picture, source)
     _add_derivation(picture, source)
     provenance.stamp(picture)
     picture.DateOfSecondaryCapture = provenance.now.strftime("%Y%m%d")
@@ -54,10 +56,11 @@ def encode_secondary_capture(request: ImageRequest) -> Dataset:
 def _words(segmentation: Segmentation, number: int, provenance: Provenance) -> Words:
     models = ", ".join(f"{model.name} {model.version}" for model in provenance.models)
     legend = "Blue: suspected region, its number and score. White: its outline. " if segmentation.masks else ""
-    state, probability = describe_state(segmentation.localization.classification)
+    source = segmentation.source
+    shown = place(source.body_part, source.laterality, source.view_position)
     return Words(
         head=f"{APPLICATION} {provenance.version} · {RESEARCH_USE_ONLY}",
-        state=(f"Image {number} · {state}", probability),
+        state=(f"Image {number} · {shown}", *describe_state(segmentation.localization.classification)),
         foot=f"{legend}Not for measurement. Models: {models}.",
     )
 

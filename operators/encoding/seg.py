@@ -59,7 +59,7 @@ def _build(segmentation_type: str, pixels: NDArray[np.uint8], request: ImageRequ
         content_label="ABNORMALITY",
         content_description=RESEARCH_USE_ONLY,
         content_creator_name="OsteoMAP^",
-        **identify(request, shared_series=False),
+        **identify(request),
     )
 
 

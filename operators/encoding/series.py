@@ -8,10 +8,10 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from operators.encoding.remarks import phrase
-from operators.encoding.requests import ImageRequest, ObjectKind
+from operators.encoding.requests import ImageRequest, ObjectKind, SeriesSubject
 from operators.records.codes import BODY_PARTS
 from operators.records.images import Classification
-from operators.records.provenance import equipment
+from operators.records.provenance import Provenance, equipment
 from operators.records.sources import SourceImage
 from operators.records.states import State
 
@@ -20,45 +20,70 @@ _STATES: Mapping[State, str] = {
     State.DOUBT: "doubt: neither ruled in nor ruled out",
     State.NORMAL: "normal: below the rule-out point",
 }
+_LONGEST_DESCRIPTION = 64  # characters of a LO
 
 
-def identify(request: ImageRequest, *, shared_series: bool) -> dict[str, Any]:
+def identify(request: ImageRequest) -> dict[str, Any]:
     """Return series, instance and equipment of an image's object, as highdicom's constructors take them.
 
-    Parameters
-    ----------
-    request
-        What is built.
-    shared_series
-        One series holds the objects of a study's images that share body part and laterality; else every object has a
-        series of its own, as viewers show only the first object of a series of SEG.
+    A study has one series of each kind, in which the objects bear the numbers of their images; a request may ask for
+    a series of the object's own. All that is told of a series is part of its UID, and the series is part of the UIDs
+    of its instances: no instance is ever in two series, and no series is ever told of in two ways (PS3.3 C.7.3.1).
     """
     kind, source, provenance = request.kind, request.source, request.provenance
-    of_series: tuple[str, ...] = (source.sop_instance_uid,)
-    of_instance = (source.sop_instance_uid, str(request.number))
-    if shared_series:
-        of_series = (str(source.header.StudyInstanceUID), source.body_part or "", source.laterality or "")
+    study_uid, of_object = str(source.header.StudyInstanceUID), (source.sop_instance_uid, str(request.number))
+    own_series = of_object if request.own_series else ()
+    series_uid = derive_series_uid(provenance, kind, study_uid, request.subject, *own_series)
     return {
-        "series_instance_uid": provenance.uid(f"{kind.name} series", *of_series),
+        "series_instance_uid": series_uid,
         "series_number": kind.series_number,
-        "series_description": describe_series(kind),
-        "sop_instance_uid": provenance.uid(kind.name, *of_instance),
-        "instance_number": request.number if shared_series else 1,
+        "series_description": describe_series(kind, request.subject),
+        "sop_instance_uid": provenance.uid(kind.name, series_uid, *of_object),
+        "instance_number": request.number,
         "contributing_equipment": provenance.contributing_equipment(),
         **equipment(provenance),
     }
 
 
-def describe_series(kind: ObjectKind) -> str:
-    """Return the Series Description of a kind of object."""
-    return f"OsteoMAP {kind.series_description} (research use only)"
+def derive_series_uid(
+    provenance: Provenance, kind: ObjectKind, study_uid: str, subject: SeriesSubject, *parts: str
+) -> str:
+    """Return the UID of a study's series of a kind; further ``parts`` tell several series of the kind apart."""
+    shown = (str(value or "") for value in (subject.body_part, subject.laterality, subject.view_position))
+    return provenance.uid(f"{kind.name} series", study_uid, *shown, *parts)
 
 
-def add_body_part(ds: Dataset, source: SourceImage) -> None:
+def describe_series(kind: ObjectKind, subject: SeriesSubject) -> str:
+    """Return the Series Description of a kind of object: side, body part and view as far as they fit, the part first.
+
+    Body part, side and view are told as the header's own terms: they are short, and what a list of an archive shows of
+    the source images.
+    """
+    part = subject.body_part if subject.body_part in BODY_PARTS else None
+    side, view = subject.laterality, subject.view_position
+    for words in ((side, part, view), (side, part), (part,)):
+        shown = " ".join(word for word in words if word)
+        text = f"OsteoMAP {kind.series_description}{': ' if shown else ''}{shown} (research use only)"
+        if len(text) <= _LONGEST_DESCRIPTION:
+            break
+    return text
+
+
+def add_body_part(ds: Dataset, subject: SeriesSubject) -> None:
     """Add body part and side to an object's series (PS3.3 C.7.3.1); an unknown side is told as unknown, empty."""
-    if source.body_part in BODY_PARTS:
-        ds.BodyPartExamined = source.body_part
-    ds.Laterality = source.laterality if source.laterality in ("L", "R") else None
+    if subject.body_part in BODY_PARTS:
+        ds.BodyPartExamined = subject.body_part
+    ds.Laterality = subject.laterality if subject.laterality in ("L", "R") else None
+
+
+def add_image_laterality(ds: Dataset, source: SourceImage) -> None:
+    """Add the side of an image whose series has none to tell: both sides, unpaired, or one of several (PS3.3 C.7.6.1).
+
+    For objects that are images, after ``add_body_part``.
+    """
+    if not ds.Laterality and source.laterality in ("L", "R", "B", "U"):
+        del ds.Laterality
+        ds.ImageLaterality = source.laterality
 
 
 def describe_state(classification: Classification) -> tuple[str, str]:

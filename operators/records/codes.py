@@ -61,7 +61,9 @@ _TERM_OF_REGION: Mapping[Code, str] = {code: term for term, code in BODY_PARTS.i
 LATERALITIES: Mapping[str, Code] = {
     "L": Code("7771000", "SCT", "Left"),
     "R": Code("24028007", "SCT", "Right"),
-}
+    "B": Code("51440002", "SCT", "Right and left"),
+}  # CID 244, which has no code for an unpaired body part
+_SIDES: Mapping[str, str] = {"L": "left", "R": "right", "B": "both sides", "U": "unpaired"}
 
 # CID 222 Normality Codes
 NORMALITY: Mapping[State, Code] = {
@@ -123,6 +125,17 @@ def body_part_of_region(region: Dataset) -> str | None:
         return None
     code = Code(str(value), str(scheme), "")
     return next((term for known, term in _TERM_OF_REGION.items() if known == code), f"{scheme} {value}")
+
+
+def place(body_part: str | None, laterality: str | None = None, view_position: str | None = None) -> str:
+    """Return which view of which body part an image shows, in words, as far as its header says."""
+    region = BODY_PARTS.get(body_part or "")
+    words = [
+        region.meaning if region else (body_part or "Body part unknown").capitalize(),
+        _SIDES.get(laterality or "", laterality),
+        view_position,
+    ]
+    return ", ".join(word for word in words if word)
 
 
 def unknown_terms(terms: Sequence[str]) -> list[str]:

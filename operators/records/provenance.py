@@ -96,9 +96,12 @@ class Provenance:
         )
 
     def stamp(self, ds: Dataset) -> None:
-        """Replace what highdicom took from the clock or drew at random, so that a second run writes the same object."""
+        """Replace what highdicom took from the clock or drew at random, so that a second run writes the same object.
+
+        Series Date and Time are those of the analysis, for all objects: highdicom leaves them out.
+        """
         for prefix in ("Content", "InstanceCreation", "Series"):
-            if f"{prefix}Date" in ds:
+            if f"{prefix}Date" in ds or prefix == "Series":
                 setattr(ds, f"{prefix}Date", self.now.strftime("%Y%m%d"))
                 setattr(ds, f"{prefix}Time", self.now.strftime("%H%M%S"))
         for item in ds.get("ContributingEquipmentSequence", []):

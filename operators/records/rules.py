@@ -198,9 +198,12 @@ class ObjectRule:
     ----------
     kinds
         Names of the optional kinds that are written beside SEG and SR.
+    segmentation_series_per_image
+        Whether every SEG has a series of its own, as some viewers show only one SEG of a series.
     """
 
     kinds: frozenset[str]
+    segmentation_series_per_image: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from operators.drawing.colours import BOX, HEAT, as_hex
 from operators.drawing.layers import Picture, data_uri, draw, svg_path
+from operators.records.codes import place
 from operators.records.images import EncodedImage
 from operators.records.provenance import RESEARCH_USE_ONLY
 from operators.records.reasons import REASONS
@@ -23,7 +24,7 @@ from operators.records.states import WORST_FIRST
 from operators.records.study import ReportedStudy
 from operators.reporting.output_folder import study_folder
 from operators.reporting.summaries import ImageSummary, StudySummary
-from operators.reporting.words import STATES, burned_in, files_by_kind, ignored_files, opinions, patient_data, place
+from operators.reporting.words import STATES, burned_in, files_by_kind, ignored_files, opinions, patient_data
 
 _HIDDEN = (
     "Without pictures: patient data are part of this one, and report: patient_data in app.yaml does not allow them."

@@ -17,6 +17,7 @@ from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTempl
 
 from operators.drawing.layers import Picture, draw
 from operators.drawing.pdf_picture import BOLD, FONT, PictureDrawing
+from operators.records.codes import place
 from operators.records.images import EncodedImage
 from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY
 from operators.records.reasons import REASONS
@@ -24,7 +25,7 @@ from operators.records.run_description import RunDescription
 from operators.records.sources import ExcludedImage
 from operators.records.study import Study, StudyOutcome
 from operators.reporting.summaries import ImageSummary, summarise
-from operators.reporting.words import STATES, burned_in, opinions, patient_data, place
+from operators.reporting.words import STATES, burned_in, opinions, patient_data
 
 MOST_PICTURES = 40  # per document; the other images are listed
 MARGIN = 18 * mm

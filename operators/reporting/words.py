@@ -8,7 +8,6 @@ from datetime import date
 from pydicom.dataset import Dataset
 
 from operators.encoding.object_kinds import KIND_OF_NAME
-from operators.records.codes import BODY_PARTS, LATERALITIES
 from operators.records.images import EncodedImage
 from operators.records.sources import ExcludedImage, Ignored, SourceImage
 from operators.records.states import State
@@ -43,17 +42,6 @@ def ignored_files(counts: Mapping[str, int]) -> list[tuple[int, str]]:
 def burned_in(source: SourceImage) -> bool:
     """Say whether the header admits that patient data are part of the picture (Burned In Annotation)."""
     return bool(source.header.get("BurnedInAnnotation") == "YES")
-
-
-def place(body_part: str | None, laterality: str | None = None, view_position: str | None = None) -> str:
-    """Return which view of which body part an image shows, as far as its header says."""
-    region, side = BODY_PARTS.get(body_part or ""), LATERALITIES.get(laterality or "")
-    words = [
-        region.meaning if region else (body_part or "Body part unknown").capitalize(),
-        side.meaning.lower() if side else laterality,
-        view_position,
-    ]
-    return ", ".join(word for word in words if word)
 
 
 def files_by_kind(files: Sequence[str]) -> dict[str, list[str]]:

@@ -28,7 +28,7 @@ def test_an_abnormal_image_has_a_key_object():
     ds = written()
     assert ds.SOPClassUID == KeyObjectSelectionDocumentStorage
     assert (ds.Modality, ds.SeriesNumber) == ("KO", KIND_OF_NAME["ko"].series_number)
-    assert ds.SeriesDescription == "OsteoMAP key image (research use only)"
+    assert ds.SeriesDescription == "OsteoMAP key image: L WRIST AP (research use only)"
     assert RESEARCH_USE_ONLY in [item.get("TextValue") for item in ds.ContentSequence]
 
 

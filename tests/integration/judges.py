@@ -27,7 +27,7 @@ LABELMAP_UNKNOWN = (
 HARMLESS: Mapping[str, str] = {
     r"needed to build DICOMDIR": "the source header lacks the value; nothing is invented",
     r"Retired Person Name form": "the patient's name is copied from the source as it is",
-    r"Laterality.* only permitted to be empty when actually unknown": "the source does not say which side it is",
+    r"Laterality.* only permitted to be empty when actually unknown": "the side is unknown, or the series holds both",
     r"Unrecognized defined term = <99OSTEOMAP>": "a private coding scheme, declared in the object (PS3.16 8.2)",
     r"Value dubious for this VR": "the value is copied from the source as it is",
     r"VR checker does not support this Specific Character Set": "Debian's DCMTK is built without that check for UTF-8",

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from operators.encoding.requests import StudyRequest
-from operators.encoding.series import describe_series
+from operators.encoding.series import derive_series_uid, describe_series
 from operators.encoding.sr.groups import Group, excluded_group, image_groups
 from operators.encoding.sr.image_library import image_library
 from operators.encoding.sr.references import referred_images
@@ -51,16 +51,17 @@ def _build(request: StudyRequest, sources: Sequence[SourceImage]) -> Dataset:
     study, provenance, others = request.study, request.provenance, request.others
     objects = [ds for image in study.included for ds in image.objects.values()]
     evidence = [*(source.header for source in sources), *objects, *others.values()]
+    series_uid = derive_series_uid(provenance, request.kind, str(study.study_instance_uid), request.subject)
     content = _content(study, request.outcome, sources, provenance)
     content[0].ContentSequence.extend(_composite(ds) for ds in others.values())
     report = REPORT_CLASS(
         evidence=evidence,
         content=content,
-        series_instance_uid=provenance.uid("sr series", str(study.study_instance_uid)),
+        series_instance_uid=series_uid,
         series_number=request.kind.series_number,
         sop_instance_uid=provenance.uid(
             "sr",
-            str(study.study_instance_uid),
+            series_uid,
             *(str(ds.SOPInstanceUID) for ds in evidence),
             *_findings_in_words(study),
         ),
@@ -68,7 +69,7 @@ def _build(request: StudyRequest, sources: Sequence[SourceImage]) -> Dataset:
         is_complete=True,
         is_final=False,
         is_verified=False,
-        series_description=describe_series(request.kind),
+        series_description=describe_series(request.kind, request.subject),
         contributing_equipment=provenance.contributing_equipment(),
         manufacturer=equipment(provenance)["manufacturer"],
     )

@@ -183,9 +183,10 @@ def mapped(**source: Any) -> Segmentation:
     return dataclasses.replace(whole, localization=dataclasses.replace(whole.localization, heatmap=heatmap))
 
 
-def test_an_object_that_names_the_number_of_its_image_has_another_uid_as_another_number():
+def test_an_object_has_another_uid_as_that_of_another_number():
+    """Each bears the number of its image in its series; pictures and graphics show it too."""
     first, second = (encode_image(mapped(), number, EVERY_OBJECT, PROVENANCE).objects for number in (1, 2))
-    assert not [kind for kind in first if first[kind].SOPInstanceUID == second[kind].SOPInstanceUID]
+    assert not any(first[kind].SOPInstanceUID == second[kind].SOPInstanceUID for kind in first)
 
 
 def test_a_segment_of_an_image_in_doubt_says_so():
