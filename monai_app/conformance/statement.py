@@ -27,7 +27,7 @@ from monai_app.conformance.attribute_tables import Row, attribute_rows, coded_va
 from monai_app.conformance.sample_objects import Sample, build_samples
 from monai_app.settings import ROOT, Settings
 from operators.encoding.object_kinds import KIND_OF_NAME
-from operators.reading import codecs
+from operators.reading.codestreams import decoding_plugins
 from operators.reading.normalised_header import IF_PRESENT, TYPE_2
 from operators.reading.scope import PROJECTION_MODALITIES, check_scope
 from operators.records.codes import BODY_PARTS, DOUBT_NAME, PRIVATE_SCHEME, REASON_CODES, RELAXED_NAME
@@ -61,7 +61,7 @@ class WrittenClass:
 
 def transfer_syntaxes() -> list[UID]:
     """Return the transfer syntaxes whose pixels the installed decoders read."""
-    codecs.register()
+    decoding_plugins.register()
     found = []
     for uid in AllTransferSyntaxes:
         try:

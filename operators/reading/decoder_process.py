@@ -13,12 +13,15 @@ import resource
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
 
+from operators.reading.bounded_file import HeaderLimitError
 from operators.reading.dicom_file import NotDicomError, read_header, read_stored_values
 from operators.reading.grey_scale import render
 from operators.reading.normalised_header import normalise
@@ -27,6 +30,9 @@ from operators.records.errors import ImageError, InvalidDicomError
 from operators.records.provenance import is_own_object
 from operators.records.reasons import FailedReason
 from operators.records.sources import Ignored
+
+# Of processor time; a sound header takes a hundredth. Beyond it there are more elements, nested, than can be counted.
+HEADER_SECONDS = 1.5
 
 
 def _describe(error: ImageError) -> dict[str, str]:
@@ -44,10 +50,11 @@ def _answer(job: str, data: Path | bytes) -> tuple[dict[str, Any], bytes]:
     """Do one job in the child and return (reply, body)."""
     try:
         if job == "header":
-            header, has_pixels = read_header(data)
-            copy, changes = normalise(header)
-            reply = {"header": copy.to_json_dict(), "changes": changes, "pixel_data": has_pixels}
-            return reply | {"ignored": _ignored(header, copy, has_pixels)}, b""
+            with _processor_time(HEADER_SECONDS):
+                header, has_pixels = read_header(data)
+                copy, changes = normalise(header)
+                reply = {"header": copy.to_json_dict(), "changes": changes, "pixel_data": has_pixels}
+                return reply | {"ignored": _ignored(header, copy, has_pixels)}, b""
         header, stored = read_stored_values(data)
         picture = render(stored, header)
         return {"rows": picture.shape[0], "columns": picture.shape[1], "bytes": picture.nbytes}, picture.tobytes()
@@ -59,6 +66,20 @@ def _answer(job: str, data: Path | bytes) -> tuple[dict[str, Any], bytes]:
         reason = FailedReason.UNREADABLE_FILE if job == "header" else FailedReason.PIXEL_DATA_CORRUPT
         detail = f"the file cannot be read ({type(error).__name__}); check access rights or export the image again"
         return {"error": _describe(InvalidDicomError(reason, detail))}, b""
+
+
+@contextmanager
+def _processor_time(seconds: float) -> Iterator[None]:
+    """Raise HeaderLimitError, again and again, in what takes longer: a parser may swallow the first."""
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 0.05)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def _out_of_time(_number: int, _frame: object) -> None:
+    raise HeaderLimitError("it takes too long to parse")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,6 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)  # pydicom's messages quote values
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    signal.signal(signal.SIGVTALRM, _out_of_time)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # codecs print; the answers' pipe stays clean
     for line in sys.stdin.buffer:

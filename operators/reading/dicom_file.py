@@ -5,14 +5,13 @@ It runs in the decoder's child process (``decoding``), never in the application 
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.errors import InvalidDicomError as NoPreambleError
 from pydicom.filereader import read_partial
 from pydicom.pixels.utils import pixel_array
@@ -30,7 +29,12 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
-from operators.reading import codecs
+from operators.reading.bounded_file import BoundedFile, HeaderLimitError, InflatingFile, has_preamble, open_file
+from operators.reading.codestreams import decoding_plugins
+from operators.reading.codestreams.codec_messages import captured_messages
+from operators.reading.codestreams.frame_header import CodestreamError
+from operators.reading.codestreams.frames import sound_frame
+from operators.reading.codestreams.pixel_element import PixelElement, check_what_follows, read_frame, read_native
 from operators.records.errors import InvalidDicomError
 from operators.records.reasons import FailedReason
 
@@ -58,32 +62,38 @@ def read_header(data: Path | bytes) -> tuple[Dataset, bool]:
     OSError
         If the file cannot be opened.
     """
-    met: list[BaseTag] = []
+    with open_file(data) as file:
+        header, element = _parse(file)
+    return header, element is not None
 
-    def at_pixel_data(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+
+def _parse(file: BinaryIO) -> tuple[Dataset, PixelElement | None]:
+    """Return the header of an open file, and where its pixel data begin; errors as ``read_header``."""
+    met: list[tuple[int, int]] = []
+
+    def at_pixel_data(tag: BaseTag, _vr: str | None, length: int) -> bool:
         if tag in PIXEL_DATA_TAGS:
-            met.append(tag)
+            met.append((file.tell(), length))
         return bool(met)
 
-    with _open(data) as file:
-        has_preamble = _has_preamble(file)
-        try:
-            header = read_partial(file, at_pixel_data, force=not has_preamble)
-            _ = [element for element in header]  # raw values are converted now, under the guard
-        except NoPreambleError as error:
+    preamble = has_preamble(file)
+    try:
+        header = read_partial(cast(BinaryIO, BoundedFile(file)), at_pixel_data, force=not preamble)
+        _ = [element for element in header]  # raw values are converted now, under the guard
+    except NoPreambleError as error:
+        raise NotDicomError from error
+    except Exception as error:  # noqa: BLE001 - a damaged header raises a dozen kinds
+        if not preamble:
             raise NotDicomError from error
-        except Exception as error:  # noqa: BLE001 - a damaged header raises a dozen kinds
-            if not has_preamble:
-                raise NotDicomError from error
-            raise InvalidDicomError(
-                FailedReason.UNREADABLE_FILE,
-                f"the header cannot be parsed ({type(error).__name__}); export the image again",
-            ) from error
-    if not has_preamble and "SOPClassUID" not in header:
+        what = str(error) if isinstance(error, HeaderLimitError) else f"it cannot be parsed ({type(error).__name__})"
+        raise InvalidDicomError(
+            FailedReason.UNREADABLE_FILE, f"the header is damaged: {what}; export the image again"
+        ) from error
+    if not preamble and "SOPClassUID" not in header:
         raise NotDicomError
     if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         raise NotDicomError
-    return header, bool(met)
+    return header, PixelElement(*met[0]) if met else None
 
 
 def read_stored_values(data: Path | bytes) -> tuple[Dataset, NDArray[np.integer]]:
@@ -95,26 +105,52 @@ def read_stored_values(data: Path | bytes) -> tuple[Dataset, NDArray[np.integer]
 
     Raises
     ------
-    InvalidDicomError
-        If the pixel data are short, damaged or contradict the header.
+    NotDicomError, InvalidDicomError, OSError
+        As ``read_header``, and if the pixel data are short, damaged or contradict the header.
     """
-    codecs.register()
-    with _open(data) as file:
-        header = dcmread(file, force=True)
-    header.PhotometricInterpretation = str(header.get("PhotometricInterpretation", "")).strip().upper()
-    if "TransferSyntaxUID" not in header.file_meta:
-        header.file_meta = FileMetaDataset()
-        header.file_meta.TransferSyntaxUID = UID(_transfer_syntax_without_meta(header))
-    try:
-        decoded = pixel_array(header, correct_unused_bits=False)
-    except BaseException as error:  # noqa: BLE001 - codecs raise what they like; this is a child process
-        raise InvalidDicomError(
-            FailedReason.PIXEL_DATA_CORRUPT,
-            f"the pixel data cannot be decoded ({type(error).__name__}); export the image again",
-        ) from error
+    decoding_plugins.register()
+    with open_file(data) as file:
+        header, element = _parse(file)
+        header.PhotometricInterpretation = str(header.get("PhotometricInterpretation", "")).strip().upper()
+        if "TransferSyntaxUID" not in header.file_meta:
+            header.file_meta = FileMetaDataset()
+            header.file_meta.TransferSyntaxUID = UID(_transfer_syntax_without_meta(header))
+        try:
+            header.PixelData = _sound_value(file, element, header)
+            decoded = _decode(header)
+        except InvalidDicomError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - codecs raise what they like; this is a child process
+            what = str(error) if isinstance(error, CodestreamError) else type(error).__name__
+            raise InvalidDicomError(
+                FailedReason.PIXEL_DATA_CORRUPT, f"the pixel data cannot be decoded: {what}; export the image again"
+            ) from error
     if decoded.shape != (header.Rows, header.Columns):
         raise InvalidDicomError(FailedReason.PIXEL_DATA_CORRUPT, "the pixel data do not have Rows x Columns values")
     return header, _within_bits_stored(decoded, header)
+
+
+def _sound_value(file: BinaryIO, element: PixelElement | None, header: Dataset) -> bytes:
+    """Return the value of Pixel Data, as the decoders of pydicom take it, after checking all that comes before."""
+    if element is None:
+        raise CodestreamError("there are no pixel data")
+    syntax = header.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated:
+        value = read_native(file, element, header)
+        if isinstance(file, InflatingFile):
+            check_what_follows(file, element)
+        return value
+    return encapsulate([sound_frame(read_frame(file, element, header), syntax, header)], has_bot=False)
+
+
+def _decode(header: Dataset) -> NDArray[np.integer]:
+    """Return the decoded frame; a message of the codec is a fault, because codecs decode on after damage."""
+    plugin = decoding_plugins.PLUGINS.get(header.file_meta.TransferSyntaxUID, "")
+    with captured_messages() as messages:
+        decoded = pixel_array(header, correct_unused_bits=False, decoding_plugin=plugin)
+    if messages:
+        raise CodestreamError("the codec found damage")
+    return decoded
 
 
 def _within_bits_stored(decoded: NDArray[np.integer], header: Dataset) -> NDArray[np.integer]:
@@ -145,16 +181,6 @@ def _has_overlay_bits(header: Dataset) -> bool:
         element for element in header if element.tag.group & 0xFF00 == 0x6000 and element.tag.element == 0x0102
     )
     return any(element.value for element in positions)
-
-
-def _open(data: Path | bytes) -> BinaryIO:
-    return data.open("rb") if isinstance(data, Path) else BytesIO(data)
-
-
-def _has_preamble(file: BinaryIO) -> bool:
-    start = file.read(132)
-    file.seek(0)
-    return start[128:] == b"DICM"
 
 
 def _transfer_syntax_without_meta(header: Dataset) -> str:

@@ -18,7 +18,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from operators.reading.codecs import sample_precision
+from operators.reading.codestreams.decoding_plugins import sample_precision
 from operators.reading.dicom_file import NotDicomError, read_header, read_stored_values
 from operators.reading.normalised_header import check_identity
 from operators.records.errors import InvalidDicomError

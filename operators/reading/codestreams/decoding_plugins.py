@@ -1,26 +1,54 @@
-"""The one decoder that pydicom lacks a permissively licensed plugin for: JPEG Extended with 12 bits.
+"""The decoders that pydicom is to use: one for each transfer syntax, the strictest, and two of our own.
 
-GDCM decodes it, but pydicom's GDCM plugin refuses it. Importing this module registers ours.
+pydicom tries one decoder after the other until one does not complain; of damaged data the last word would be that of
+the most lenient. JPEG Extended with 12 bits is decoded by GDCM, which pydicom's own plugin refuses. Importing
+this module registers nothing; ``register`` does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import gdcm
-from pydicom.pixels.decoders.base import JPEGExtended12BitDecoder
-from pydicom.uid import JPEGExtended12Bit
+from pydicom.pixels.decoders.base import JPEGExtended12BitDecoder, RLELosslessDecoder
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from operators.reading.codestreams import rle
 
 if TYPE_CHECKING:
     from pydicom.pixels.decoders.base import DecodeRunner
 
-DECODER_DEPENDENCIES = {JPEGExtended12Bit: ("gdcm",)}  # pydicom's plugin interface
+OURS = "osteomap"
+DECODER_DEPENDENCIES = {JPEGExtended12Bit: ("gdcm",), RLELossless: ("numpy",)}  # pydicom's plugin interface
+PLUGINS: Mapping[UID, str] = {
+    JPEGBaseline8Bit: "gdcm",
+    JPEGExtended12Bit: OURS,
+    JPEGLossless: "gdcm",
+    JPEGLosslessSV1: "gdcm",
+    JPEGLSLossless: "pyjpegls",
+    JPEGLSNearLossless: "pyjpegls",
+    JPEG2000Lossless: "gdcm",
+    JPEG2000: "gdcm",
+    RLELossless: OURS,
+}
 _START_OF_FRAME = (b"\xff\xc0", b"\xff\xc1")
 
 
 def is_available(uid: str) -> bool:
-    """Say whether the plugin decodes a transfer syntax (pydicom's plugin interface)."""
-    return uid == JPEGExtended12Bit
+    """Say whether the plugins decode a transfer syntax (pydicom's plugin interface)."""
+    return uid in DECODER_DEPENDENCIES
 
 
 def sample_precision(frame: bytes) -> int:
@@ -43,7 +71,7 @@ def sample_precision(frame: bytes) -> int:
     return precision
 
 
-def decode_frame(frame: bytes, runner: DecodeRunner) -> bytes:
+def decode_jpeg_extended(frame: bytes, runner: DecodeRunner) -> bytes:
     """Return the decoded frame, little-endian, at the stream's own precision (pydicom's plugin interface)."""
     precision = sample_precision(frame)
     fragment = gdcm.Fragment()
@@ -68,7 +96,14 @@ def decode_frame(frame: bytes, runner: DecodeRunner) -> bytes:
     return buffer.encode("utf-8", "surrogateescape")  # GDCM hands bytes over as str
 
 
+def decode_rle(frame: bytes, runner: DecodeRunner) -> bytes:
+    """Return the decoded frame of one sample per pixel, little-endian (pydicom's plugin interface)."""
+    samples = rle.decode(frame, runner.rows * runner.columns, runner.bits_allocated // 8)
+    return samples.tobytes()
+
+
 def register() -> None:
-    """Make pydicom use this plugin for JPEG Extended, once."""
-    if "osteomap" not in JPEGExtended12BitDecoder.available_plugins:
-        JPEGExtended12BitDecoder.add_plugin("osteomap", (__name__, "decode_frame"))
+    """Make pydicom know our plugins, once."""
+    for decoder, function in ((JPEGExtended12BitDecoder, "decode_jpeg_extended"), (RLELosslessDecoder, "decode_rle")):
+        if OURS not in decoder.available_plugins:
+            decoder.add_plugin(OURS, (__name__, function))
