@@ -20,6 +20,7 @@ from pydicom.uid import (
     HTJ2K,
     JPEG2000,
     UID,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -91,6 +92,8 @@ def _parse(file: BinaryIO) -> tuple[Dataset, PixelElement | None]:
         ) from error
     if not preamble and "SOPClassUID" not in header:
         raise NotDicomError
+    if isinstance(file, InflatingFile):
+        header.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         raise NotDicomError
     return header, PixelElement(*met[0]) if met else None
