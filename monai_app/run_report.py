@@ -143,12 +143,17 @@ class RunReport:
         }
 
 
+def _rounded(value: float | None) -> float | None:
+    """Return a number without the digits that only binary arithmetic adds."""
+    return None if value is None else round(value, 6)
+
+
 def _study_json(study: StudySummary) -> dict[str, Any]:
     return {
         "study_instance_uid": study.study_instance_uid,
         "folder": study.folder,
         "state": study.state,
-        "probability": study.probability,
+        "probability": _rounded(study.probability),
         "outputs": [dataclasses.asdict(written) for written in study.outputs],
         "images": [_image_json(image) for image in study.images],
     }
@@ -157,9 +162,10 @@ def _study_json(study: StudySummary) -> dict[str, Any]:
 def _image_json(image: ImageSummary) -> dict[str, Any]:
     plain = {field.name: getattr(image, field.name) for field in dataclasses.fields(image)}
     return plain | {
-        "boxes": [dataclasses.asdict(box) | {"score": round(score, 6)} for box, score in image.boxes],
+        "probability": _rounded(image.probability),
+        "boxes": [dataclasses.asdict(box) | {"score": _rounded(score)} for box, score in image.boxes],
         "masks": [
-            {"area_px": area, "area_mm2": area_mm2, "predicted_iou": round(iou, 6)}
+            {"area_px": area, "area_mm2": _rounded(area_mm2), "predicted_iou": _rounded(iou)}
             for area, area_mm2, iou in image.masks
         ],
         "outputs": list(image.outputs),

@@ -15,8 +15,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from operators.drawing.colours import BOX
 from operators.drawing.contours import drawn_contours
+from operators.reading.scope import plane_spacing
 from operators.records.images import Segmentation
+from operators.records.states import State
 
+MOST_OBLONG = 8  # sides of a pixel
 SMALLEST, LARGEST = 1024, 2048  # longest side of the radiograph in the picture, pixels
 WHITE, BLACK, GREY = (255, 255, 255), (0, 0, 0), (190, 190, 190)
 LINES_PER_SIDE = 48  # lines of text that would fill the longest side: legible when a viewer shows all of it
@@ -36,7 +39,7 @@ def burn(segmentation: Segmentation, words: Words) -> NDArray[np.uint8]:
     """Return the picture of an image, (rows, columns, 3) uint8 RGB."""
     localization = segmentation.localization
     pixels = localization.classification.radiograph.pixels
-    radiograph = _scaled(pixels)
+    radiograph = _scaled(pixels, plane_spacing(segmentation.source.header).aspect)
     scale = (radiograph.width / pixels.shape[1], radiograph.height / pixels.shape[0])
     draw, size = ImageDraw.Draw(radiograph), _font_size(radiograph)
     for mask in segmentation.masks:
@@ -45,8 +48,9 @@ def burn(segmentation: Segmentation, words: Words) -> NDArray[np.uint8]:
         (box.left * scale[0], box.top * scale[1], box.right * scale[0], box.bottom * scale[1])
         for box in localization.boxes
     ]
+    dash = size if localization.classification.state == State.DOUBT else None
     for left, top, right, bottom in boxes:
-        draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=BOX, width=max(2, size // 7))
+        _box(draw, (left, top, max(left, right - 1), max(top, bottom - 1)), max(2, size // 7), dash)
     _label(radiograph, boxes, [f"{number}: {score:.2f}" for number, score in enumerate(localization.scores, start=1)])
     width = max(radiograph.width, max(radiograph.size) // 2)  # room for words beside a narrow radiograph
     lines = [(words.head, size, WHITE), *((line, size * 5 // 4, WHITE) for line in words.state)]
@@ -59,12 +63,15 @@ def burn(segmentation: Segmentation, words: Words) -> NDArray[np.uint8]:
     return np.asarray(picture)
 
 
-def _scaled(pixels: NDArray[np.float32]) -> Image.Image:
-    """Return a radiograph (rows, columns) [0, 1] in grey, its longest side between SMALLEST and LARGEST."""
+def _scaled(pixels: NDArray[np.float32], aspect: float) -> Image.Image:
+    """Return a radiograph (rows, columns) [0, 1] in grey, its longest side between SMALLEST and LARGEST.
+
+    ``aspect``, the height of a pixel over its width, is drawn true unless it cannot be meant.
+    """
     grey = Image.fromarray(np.round(pixels * 255).astype(np.uint8))
-    longest = max(grey.size)
-    factor = min(max(longest, SMALLEST), LARGEST) / longest
-    size = max(1, round(grey.width * factor)), max(1, round(grey.height * factor))
+    width, height = grey.width, grey.height * (aspect if 1 / MOST_OBLONG <= aspect <= MOST_OBLONG else 1)
+    factor = min(max(width, height, SMALLEST), LARGEST) / max(width, height)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
     return grey.resize(size, Image.Resampling.BICUBIC).convert("RGB")
 
 
@@ -75,6 +82,20 @@ def _font_size(image: Image.Image) -> int:
 def _font(size: int) -> ImageFont.FreeTypeFont:
     """Return Pillow's own font: no font of the system is needed."""
     return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))
+
+
+def _box(draw: ImageDraw.ImageDraw, box: Rectangle, width: int, dash: int | None) -> None:
+    """Draw the lines of a box within it; ``dash``: their length and twice that of the gaps, None for whole lines."""
+    left, top, right, bottom = (round(side) for side in box)
+    if dash is None:
+        draw.rectangle((left, top, right, bottom), outline=BOX, width=width)
+        return
+    for x in range(left, right + 1, dash * 3 // 2):
+        for y in (top, max(top, bottom - width + 1)):
+            draw.rectangle((x, y, min(x + dash - 1, right), min(y + width - 1, bottom)), fill=BOX)
+    for y in range(top, bottom + 1, dash * 3 // 2):
+        for x in (left, max(left, right - width + 1)):
+            draw.rectangle((x, y, min(x + width - 1, right), min(y + dash - 1, bottom)), fill=BOX)
 
 
 def _outline(draw: ImageDraw.ImageDraw, mask: NDArray[np.bool_], scale: tuple[float, float], width: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
+from operators.drawing.colours import HEAT
 from operators.encoding.requests import ImageRequest
 from operators.encoding.seg import complete
 from operators.encoding.series import identify
@@ -65,6 +66,7 @@ def _describe(localization: Localization, provenance: Provenance) -> hd.seg.Segm
         segmented_property_category=_SPATIAL_CONCEPT,
         segmented_property_type=_VISUAL_EXPLANATIONS.get(localization.map_rule.method, _SALIENCY),
         algorithm_type="AUTOMATIC",
+        display_color=hd.color.CIELabColor.from_rgb(*HEAT),
         algorithm_identification=provenance.algorithm(provenance.classifiers[0]),
         anatomic_regions=None if region is None else [region],
     )

@@ -7,8 +7,8 @@ to all others.
 from __future__ import annotations
 
 from operators.encoding.encapsulated_pdf import encode_pdf
+from operators.encoding.gsps.presentation_state import encode_presentation_state
 from operators.encoding.heatmap import encode_heatmap
-from operators.encoding.presentation_state import encode_presentation_state
 from operators.encoding.requests import ObjectKind
 from operators.encoding.secondary_capture import encode_secondary_capture
 from operators.encoding.seg import encode_labelmap, encode_seg

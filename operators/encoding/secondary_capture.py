@@ -16,6 +16,7 @@ from operators.records.codes import place
 from operators.records.images import Segmentation
 from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance
 from operators.records.sources import SourceImage
+from operators.records.states import State
 
 # What holds for the pixels of a source holds for the picture made of them (PS3.3 C.7.6.1). We burn in nothing that
 # identifies a patient, so Burned In Annotation is what the source says; if it says nothing, neither do we.
@@ -55,12 +56,14 @@ def encode_secondary_capture(request: ImageRequest) -> Dataset:
 
 def _words(segmentation: Segmentation, number: int, provenance: Provenance) -> Words:
     models = ", ".join(f"{model.name} {model.version}" for model in provenance.models)
-    legend = "Blue: suspected region, its number and score. White: its outline. " if segmentation.masks else ""
+    classification = segmentation.localization.classification
+    blue = "Blue, dashed: region in doubt" if classification.state == State.DOUBT else "Blue: suspected region"
+    legend = f"{blue}, its number and score. White: its outline. " if segmentation.masks else ""
     source = segmentation.source
     shown = place(source.body_part, source.laterality, source.view_position)
     return Words(
         head=f"{APPLICATION} {provenance.version} · {RESEARCH_USE_ONLY}",
-        state=(f"Image {number} · {shown}", *describe_state(segmentation.localization.classification)),
+        state=(f"Image {number} · {shown}", *describe_state(classification)),
         foot=f"{legend}Not for measurement. Models: {models}.",
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from operators.drawing.colours import SEGMENTS
 from operators.encoding.requests import ImageRequest
 from operators.encoding.series import identify
 from operators.reading.scope import plane_spacing
@@ -77,6 +78,7 @@ def _describe(request: ImageRequest) -> list[hd.seg.SegmentDescription]:
             segmented_property_type=LESION,
             algorithm_type="AUTOMATIC",
             algorithm_identification=provenance.algorithm(provenance.segmenter),
+            display_color=hd.color.CIELabColor.from_rgb(*SEGMENTS[index % len(SEGMENTS)]),
             tracking_uid=request.tracking_uids[index],
             tracking_id=tracking_id(request.number, index),
             anatomic_regions=None if region is None else [region],

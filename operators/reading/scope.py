@@ -50,6 +50,11 @@ class PlaneSpacing:
     column: float
     origin: SpacingOrigin
 
+    @property
+    def aspect(self) -> float:
+        """Height of a pixel over its width."""
+        return self.row / self.column
+
 
 def body_part(header: Dataset) -> str | None:
     """Return the body part that a header names: Body Part Examined, else Anatomic Region Sequence, else None."""

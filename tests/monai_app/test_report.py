@@ -19,6 +19,7 @@ from PIL import Image
 from operators.drawing.contours import contours
 from operators.drawing.layers import RADIOGRAPH_SIDE, draw, heat_picture, mark, svg_path
 from operators.encoding.object_kinds import KIND_OF_NAME, OBJECT_KINDS
+from operators.records.codes import place
 from operators.records.geometry import PixelBox
 from operators.records.images import EncodedImage, Localization, Opinion, Segmentation
 from operators.records.operating_points import OperatingPoints
@@ -32,7 +33,7 @@ from operators.records.study import ReportedStudy, Study, StudyOutcome
 from operators.reporting.output_folder import write_study
 from operators.reporting.page import render_foot, render_head, render_study
 from operators.reporting.summaries import StudySummary
-from operators.reporting.words import STATES, files_by_kind, patient_data, place
+from operators.reporting.words import STATES, files_by_kind, patient_data
 from tests.phantoms import classification, radiograph, source_image
 
 PROVENANCE = Provenance(

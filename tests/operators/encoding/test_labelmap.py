@@ -64,3 +64,9 @@ def test_a_second_run_writes_the_same_labelmap():
     first, second = (build("labelmap", segmentation(2)) for _ in range(2))
     assert first == second
     assert first.SeriesInstanceUID != build("seg", segmentation(2)).SeriesInstanceUID
+
+
+@pytest.mark.parametrize("kind", ["seg", "labelmap"])
+def test_every_segment_recommends_a_colour_of_its_own(kind):
+    segments = [segment for segment in build(kind, segmentation(3)).SegmentSequence if segment.SegmentNumber > 0]
+    assert len({tuple(segment.RecommendedDisplayCIELabValue) for segment in segments}) == 3

@@ -187,6 +187,17 @@ def test_pixels_that_are_not_square_are_told():
     (area,) = encode(segmentation(ds=radiograph(ImagerPixelSpacing=[0.1, 0.3]))).DisplayedAreaSelectionSequence
     assert "PresentationPixelAspectRatio" not in area
     assert list(area.PresentationPixelSpacing) == [0.1, 0.3]
+    shape = radiograph(kind="CR", ImagerPixelSpacing=None, PixelAspectRatio=[2, 1])
+    (area,) = encode(segmentation(ds=shape)).DisplayedAreaSelectionSequence
+    assert "PresentationPixelSpacing" not in area
+    assert list(area.PresentationPixelAspectRatio) == [2, 1]
+
+
+@pytest.mark.parametrize(("state", "dashed"), [("doubt", True), ("abnormal", False)])
+def test_boxes_in_doubt_are_dashed(state, dashed):
+    drawn = layer(encode(segmentation(2, state)), "BOXES").GraphicObjectSequence
+    styles = [graphic.LineStyleSequence[0].LineDashingStyle for graphic in drawn if "LineStyleSequence" in graphic]
+    assert styles == ["DASHED"] * (2 if dashed else 0)
 
 
 def test_a_disagreement_is_no_ordinary_doubt():

@@ -17,6 +17,7 @@ from tests.phantoms import classification, radiograph, source_image
 from tests.segmentations import build, reread, segmentation
 
 WORDS = Words("head", ("state",), "foot")
+MASKED = ((np.zeros((1024, 1024), bool),), (0.8,))
 
 
 def grey(rows: int, columns: int, box: PixelBox | None = None, mask: np.ndarray | None = None) -> Segmentation:
@@ -63,6 +64,42 @@ def test_a_box_is_drawn_where_it_is_and_covers_nothing():
     assert not changed[310:690, 210:490].any()
     assert not changed[:, 501:].any()
     assert not changed[701:].any()
+
+
+def test_a_box_in_doubt_is_dashed():
+    whole = grey(1024, 1024, PixelBox(200, 300, 500, 700))
+    record = dataclasses.replace(whole.localization.classification, state="doubt")
+    picture = burn(Segmentation(dataclasses.replace(whole.localization, classification=record), *MASKED), WORDS)
+    top = top_of(burn(grey(1024, 1024), WORDS))
+    blue = (picture == BOX).all(axis=2)[top : top + 1024]
+    for line in (blue[300, 200:500], blue[699, 200:500], blue[300:700, 200], blue[300:700, 499]):
+        assert 0.5 < line.mean() < 0.85
+        assert np.count_nonzero(np.diff(line.astype(int))) > 8
+    assert not blue[310:690, 210:490].any()
+    assert not blue[:, 501:].any()
+    assert not blue[701:].any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ({"ImagerPixelSpacing": [0.1, 0.2]}, (512, 1024)),
+        ({"ImagerPixelSpacing": None, "PixelAspectRatio": [3, 2]}, (1536, 1024)),
+        ({"ImagerPixelSpacing": None, "PixelAspectRatio": [100, 1]}, (1024, 1024)),
+    ],
+)
+def test_pixels_that_are_not_square_are_drawn_in_their_shape(shape, expected):
+    plain = grey(1024, 1024, PixelBox(256, 512, 512, 768))
+    source = source_image(radiograph(kind="CR", **shape))
+    record = plain.localization.classification
+    record = dataclasses.replace(record, radiograph=Radiograph(source, record.radiograph.pixels))
+    picture = burn(Segmentation(dataclasses.replace(plain.localization, classification=record), *MASKED), WORDS)
+    rows, columns = (np.flatnonzero((picture == 128).all(axis=2).mean(axis=axis) > 0.3) for axis in (1, 0))
+    assert (rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1) == expected
+    blue = np.argwhere((picture[rows[0] : rows[-1] + 1, columns[0] :] == BOX).all(axis=2))
+    (_, left), (bottom, right) = blue.min(axis=0), blue.max(axis=0)
+    assert np.allclose((left, right + 1), (expected[1] / 4, expected[1] / 2), atol=60)  # with the label above the box
+    assert np.allclose(bottom + 1, expected[0] * 3 / 4, atol=2)
 
 
 def test_an_outline_is_white_with_a_dark_edge():

@@ -1,0 +1,1 @@
+"""Segmentation -> presentation state of one image."""
