@@ -30,12 +30,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What is known of an image; ``heatmap``: levels of 0 to 255."""
+    """What is known of an image; ``heatmap``: levels of 0 to 255; no ``probability``: it was not analysed."""
 
     uid: str
     rows: int
     columns: int
-    probability: float
+    probability: float | None
     findings: tuple[Finding, ...]
     heatmap: NDArray[np.uint8] | None = None
 
@@ -88,7 +88,7 @@ def _is_of(box: Reading, image: str, uid: str, edges: Sequence[int]) -> bool:
 def _wrong_groups(reading: Reading, images: Sequence[Expected]) -> Iterator[str]:
     """A report's groups hold the probability of each image, and peak and area of each finding."""
     for image in images:
-        if not any(_holds(group, image.probability) for group in reading["groups"]):
+        if image.probability is not None and not any(_holds(group, image.probability) for group in reading["groups"]):
             yield f"no group with the probability {image.probability}"
         for finding in image.findings:
             own = [group for group in reading["groups"] if group["uid"] == finding.uid]

@@ -61,7 +61,8 @@ function attempt(read) {
 
 const readings = {};
 for (const study of JSON.parse(readFileSync(0, "utf-8")).studies) {
-    const sources = study.images.map(parsed);
+    // An image that it cannot read is no fault of the objects; a mask of that image will be.
+    const sources = study.images.map((path) => attempt(() => parsed(path))).filter((image) => !("error" in image));
     for (const path of study.reports) {
         readings[path] = attempt(() => ({ boxes: boxesOf(path) }));
     }
