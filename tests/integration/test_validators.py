@@ -17,7 +17,7 @@ from training import demo
 
 pytestmark = pytest.mark.external
 
-NOT_YET = "segmentations without a plane geometry and boxes of the report (tests/readers/test_readers.py)"
+NOT_YET = "boxes of the report for cornerstone, segmentations for dwv (tests/readers/test_readers.py)"
 
 # One header variant a study; tests/integration/test_matrix.py has many more, without the models.
 VARIANTS = {

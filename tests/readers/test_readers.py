@@ -15,7 +15,6 @@ from tests.readers.programs import GROUP_OF_KIND, READERS, Reading, read
 pytestmark = pytest.mark.readers
 
 SEGMENTATIONS = ("seg", "heatmap", "labelmap")
-WITHOUT_GEOMETRY = {name for name, (_, header) in CASES.items() if header.get("ImagerPixelSpacing", "") is None}
 
 
 def combinations() -> Iterator[tuple[str, str, str]]:
@@ -34,8 +33,6 @@ def not_yet(reader: str, kind: str, case: str) -> str | None:
         return "wants the position of a frame as second dimension"
     if reader == "cornerstone adapters" and kind == "sr" and CASES[case][0] != "normal":
         return "wants the box under the first measurement of its group"
-    if kind in SEGMENTATIONS and case in WITHOUT_GEOMETRY:
-        return "a segmentation has a plane geometry only where the header has Imager Pixel Spacing"
     return None
 
 
