@@ -56,7 +56,8 @@ def burn(segmentation: Segmentation, words: Words) -> NDArray[np.uint8]:
     lines = [(words.head, size, WHITE), *((line, size * 5 // 4, WHITE) for line in words.state)]
     above = _band(lines, width, size // 2)
     below = _band([(words.foot, size * 3 // 4, GREY)], width, size // 2)
-    picture = Image.new("RGB", (width, above.height + radiograph.height + below.height))
+    height = above.height + radiograph.height + below.height
+    picture = Image.new("RGB", (width, height + height % 2))  # DICOM pads an odd number of bytes, at which dwv stumbles
     picture.paste(above, (0, 0))
     picture.paste(radiograph, ((width - radiograph.width) // 2, above.height))
     picture.paste(below, (0, above.height + radiograph.height))

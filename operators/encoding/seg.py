@@ -8,6 +8,7 @@ import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from operators.drawing.colours import SEGMENTS
 from operators.encoding.requests import ImageRequest
@@ -46,6 +47,7 @@ def complete(seg: hd.seg.Segmentation, request: ImageRequest) -> Dataset:
     """Add to a SEG what highdicom leaves out, and make it the same in every run."""
     source = request.source
     seg.PatientOrientation = source.header.get("PatientOrientation") or None  # type 2C of General Image
+    _identify_segment_per_frame(seg)
     _add_plane_geometry(seg, source.header)
     request.provenance.stamp(seg)
     return cast(Dataset, seg)
@@ -87,6 +89,15 @@ def _describe(request: ImageRequest) -> list[hd.seg.SegmentDescription]:
     ]
 
 
+def _identify_segment_per_frame(seg: Dataset) -> None:
+    """Say with each frame which segment it shows, also where all frames show the same one; dwv looks nowhere else."""
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    if "SegmentIdentificationSequence" in shared:
+        for frame in seg.PerFrameFunctionalGroupsSequence:
+            frame.SegmentIdentificationSequence = shared.SegmentIdentificationSequence
+        del shared.SegmentIdentificationSequence
+
+
 def _add_plane_geometry(seg: Dataset, header: Dataset) -> None:
     """Add the plane that readers of SEG need to show it or to read it at all, and say what its spacing is.
 
@@ -100,4 +111,17 @@ def _add_plane_geometry(seg: Dataset, header: Dataset) -> None:
     shared.PlaneOrientationSequence = hd.PlaneOrientationSequence("PATIENT", [1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
     for frame in seg.PerFrameFunctionalGroupsSequence:
         frame.PlanePositionSequence = hd.PlanePositionSequence("PATIENT", [0.0, 0.0, 0.0])
+        content = frame.FrameContentSequence[0]
+        content.DimensionIndexValues = [content.DimensionIndexValues, 1]
+    seg.DimensionIndexSequence.append(_position_as_dimension(seg))
     seg.ImageComments = f"Pixel Spacing: {spacing.origin}. Not a position in the patient."
+
+
+def _position_as_dimension(seg: Dataset) -> Dataset:
+    """Return the index of the planes, of which there is one: dwv takes no segmentation without it (PS3.3 C.7.6.17)."""
+    index = Dataset()
+    index.DimensionOrganizationUID = seg.DimensionOrganizationSequence[0].DimensionOrganizationUID
+    index.DimensionIndexPointer = Tag("ImagePositionPatient")
+    index.FunctionalGroupPointer = Tag("PlanePositionSequence")
+    index.DimensionDescriptionLabel = "Image Position (Patient)"
+    return index

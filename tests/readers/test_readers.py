@@ -29,8 +29,6 @@ def combinations() -> Iterator[tuple[str, str, str]]:
 
 def not_yet(reader: str, kind: str, case: str) -> str | None:
     """Return why a reader cannot read an object rightly so far."""
-    if reader == "dwv" and kind == "seg":
-        return "wants the position of a frame as second dimension"
     if reader == "cornerstone adapters" and kind == "sr" and CASES[case][0] != "normal":
         return "wants the box under the first measurement of its group"
     return None

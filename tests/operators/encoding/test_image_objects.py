@@ -12,6 +12,7 @@ import pytest
 from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from monai_app.rules import shaping
 from monai_app.settings import read_settings
@@ -112,6 +113,11 @@ def test_every_segmentation_has_a_plane_and_says_what_its_spacing_is(header, spa
         assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
         for frame in ds.PerFrameFunctionalGroupsSequence:
             assert frame.PlanePositionSequence[0].ImagePositionPatient == [0, 0, 0]
+            indices = frame.FrameContentSequence[0].DimensionIndexValues
+            assert [index.DimensionIndexPointer for index in ds.DimensionIndexSequence][1:] == [
+                Tag("ImagePositionPatient")
+            ]
+            assert (len(indices), indices[1]) == (2, 1)
         assert told in ds.ImageComments
     detector = image.source.imager_pixel_spacing_mm
     assert (detector == tuple(spacing)) == ("detector" in told)

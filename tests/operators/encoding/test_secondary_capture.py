@@ -49,6 +49,7 @@ def test_the_radiograph_keeps_its_shape_and_is_neither_tiny_nor_huge(size, expec
     assert len(rows) == expected
     assert len(columns) == pytest.approx(expected * size[1] / size[0], abs=1)
     assert picture.dtype == np.uint8
+    assert picture.nbytes % 2 == 0, "Pixel Data needs no padding, which not every viewer cuts off rightly"
     assert rows[0] > 0, "the words stand above the radiograph, not on it"
 
 
