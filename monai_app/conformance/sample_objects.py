@@ -159,7 +159,7 @@ def _provenance(which: int) -> Provenance:
 
 
 def _source(header: Dataset) -> SourceImage:
-    return source_image(SourceFile(Path("a.dcm"), "a.dcm"), HeaderReply(header, True, None, ()))
+    return source_image(SourceFile(Path("a.dcm"), "a.dcm"), HeaderReply(header, True, None, (), ""))
 
 
 def _image(header: Dataset, state: State, findings: int) -> Segmentation:

@@ -28,12 +28,12 @@ def encode_pdf(request: StudyRequest) -> Dataset | None:
         return None
     document = request.render_document(study, request.outcome, request.description)
     header, kind = sources[0].header, request.kind
-    series_uid = derive_series_uid(provenance, kind, str(study.study_instance_uid), request.subject)
+    series_uid = derive_series_uid(provenance, kind, header, request.subject)
     ds: Dataset = SOPClass(
         study_instance_uid=str(header.StudyInstanceUID),
         series_instance_uid=series_uid,
         series_number=kind.series_number,
-        sop_instance_uid=provenance.uid("pdf", series_uid, *(source.sop_instance_uid for source in sources)),
+        sop_instance_uid=provenance.uid("pdf", series_uid, *request.identity),
         sop_class_uid=EncapsulatedPDFStorage,
         instance_number=1,
         modality="DOC",

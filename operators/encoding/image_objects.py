@@ -11,7 +11,7 @@ from operators.encoding.requests import ImageRequest, ObjectKind, SeriesSubject
 from operators.reading.normalised_header import is_referable
 from operators.records.errors import EncodingError
 from operators.records.images import EncodedImage, Segmentation
-from operators.records.provenance import Provenance
+from operators.records.provenance import Provenance, image_identity
 from operators.records.rules import ObjectRule
 
 logger = logging.getLogger(__name__)
@@ -44,8 +44,8 @@ def encode_image(
     EncodingError
         If a required object cannot be built; an optional one that cannot be is left out.
     """
-    source = segmentation.source.sop_instance_uid
-    tracking = tuple(provenance.uid("tracking", source, str(index)) for index in range(len(segmentation.masks)))
+    identity = image_identity(segmentation.localization.classification.radiograph)
+    tracking = tuple(provenance.uid("tracking", *identity, str(index)) for index in range(len(segmentation.masks)))
     outlined = [index for index, mask in enumerate(segmentation.masks) if mask.any()]
     numbers = tuple(outlined.index(index) + 1 if index in outlined else None for index in range(len(tracking)))
     objects: dict[str, Dataset] = {}

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from pydicom.dataset import Dataset
 
 from operators.records.images import EncodedImage, Segmentation
-from operators.records.provenance import Provenance
+from operators.records.provenance import Provenance, image_identity, results_identity
 from operators.records.run_description import RunDescription
 from operators.records.sources import SourceImage
 from operators.records.study import Study, StudyOutcome
@@ -68,6 +68,11 @@ class ImageRequest:
         """The image that the object is about."""
         return self.segmentation.source
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What the object's UIDs are derived from."""
+        return image_identity(self.segmentation.localization.classification.radiograph)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyRequest:
@@ -103,6 +108,11 @@ class StudyRequest:
     def provenance(self) -> Provenance:
         """Who makes the object."""
         return self.description.provenance
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What the object's UIDs are derived from."""
+        return results_identity(self.study)
 
 
 DocumentRenderer: TypeAlias = Callable[[Study[EncodedImage], StudyOutcome, RunDescription], bytes]

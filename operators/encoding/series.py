@@ -11,7 +11,7 @@ from operators.encoding.remarks import phrase
 from operators.encoding.requests import ImageRequest, ObjectKind, SeriesSubject
 from operators.records.codes import BODY_PARTS
 from operators.records.images import Classification
-from operators.records.provenance import Provenance, equipment
+from operators.records.provenance import Provenance, equipment, study_identity
 from operators.records.sources import SourceImage
 from operators.records.states import State
 
@@ -31,9 +31,9 @@ def identify(request: ImageRequest) -> dict[str, Any]:
     of its instances: no instance is ever in two series, and no series is ever told of in two ways (PS3.3 C.7.3.1).
     """
     kind, source, provenance = request.kind, request.source, request.provenance
-    study_uid, of_object = str(source.header.StudyInstanceUID), (source.sop_instance_uid, str(request.number))
+    of_object = (*request.identity, str(request.number))
     own_series = of_object if request.own_series else ()
-    series_uid = derive_series_uid(provenance, kind, study_uid, request.subject, *own_series)
+    series_uid = derive_series_uid(provenance, kind, source.header, request.subject, *own_series)
     return {
         "series_instance_uid": series_uid,
         "series_number": kind.series_number,
@@ -46,11 +46,14 @@ def identify(request: ImageRequest) -> dict[str, Any]:
 
 
 def derive_series_uid(
-    provenance: Provenance, kind: ObjectKind, study_uid: str, subject: SeriesSubject, *parts: str
+    provenance: Provenance, kind: ObjectKind, header: Dataset, subject: SeriesSubject, *parts: str
 ) -> str:
-    """Return the UID of a study's series of a kind; further ``parts`` tell several series of the kind apart."""
+    """Return the UID of a study's series of a kind; further ``parts`` tell several series of the kind apart.
+
+    ``header`` is that of an image of the study.
+    """
     shown = (str(value or "") for value in (subject.body_part, subject.laterality, subject.view_position))
-    return provenance.uid(f"{kind.name} series", study_uid, *shown, *parts)
+    return provenance.uid(f"{kind.name} series", *study_identity(header), *shown, *parts)
 
 
 def describe_series(kind: ObjectKind, subject: SeriesSubject) -> str:

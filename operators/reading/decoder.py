@@ -12,6 +12,7 @@ import select
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeAlias, cast
@@ -28,6 +29,19 @@ from operators.records.sources import HeaderReply, Ignored
 from operators.records.states import State
 
 FileData: TypeAlias = Path | bytes | BinaryIO
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelReply:
+    """What reading pixels gives.
+
+    ``picture`` (rows, columns) float32 [0, 1], MONOCHROME2 sense; ``sha256`` of the stored values and of what the
+    header says of them, ``header_sha256`` of the normalised header that they were read with.
+    """
+
+    picture: NDArray[np.float32]
+    sha256: str
+    header_sha256: str
 
 
 class Decoder:
@@ -83,10 +97,11 @@ class Decoder:
         except InvalidDicomError as error:
             problem = error
         ignored = None if reply["ignored"] is None else Ignored(reply["ignored"])
-        return HeaderReply(header, bool(reply["pixel_data"]), problem, tuple(reply["changes"]), ignored)
+        changes = tuple(reply["changes"])
+        return HeaderReply(header, bool(reply["pixel_data"]), problem, changes, reply["sha256"], ignored)
 
-    def pixels(self, data: FileData) -> NDArray[np.float32]:
-        """Read the picture of an image: (rows, columns) float32 [0, 1], MONOCHROME2 sense.
+    def pixels(self, data: FileData) -> PixelReply:
+        """Read the picture of an image.
 
         Parameters
         ----------
@@ -99,7 +114,12 @@ class Decoder:
             If there is no picture to analyse.
         """
         reply, body = self._ask("pixels", data)
-        return np.frombuffer(body, np.float32).reshape(reply["rows"], reply["columns"])
+        picture = np.frombuffer(body, np.float32).reshape(reply["rows"], reply["columns"])
+        return PixelReply(picture, reply["sha256"], reply["header_sha256"])
+
+    def pixel_digest(self, data: FileData) -> str:
+        """Return the SHA-256 of an image's stored values, as hexadecimal; data and errors as ``pixels``."""
+        return str(self._ask("digest", data)[0]["sha256"])
 
     def _ask(self, job: str, data: FileData) -> tuple[dict[str, Any], bytearray]:
         content = b""

@@ -6,6 +6,7 @@ It answers each request with one JSON line and, for pixels, the raw float32 pict
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import os
@@ -13,18 +14,20 @@ import resource
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from operators.reading.bounded_file import HeaderLimitError
 from operators.reading.dicom_file import NotDicomError, read_header, read_stored_values
-from operators.reading.grey_scale import render
-from operators.reading.normalised_header import normalise
+from operators.reading.grey_scale import padding_range, render
+from operators.reading.normalised_header import header_digest, normalise, picture_description
 from operators.reading.scope import is_image
 from operators.records.errors import ImageError, InvalidDicomError
 from operators.records.provenance import is_own_object
@@ -33,6 +36,7 @@ from operators.records.sources import Ignored
 
 # Of processor time; a sound header takes a hundredth. Beyond it there are more elements, nested, than can be counted.
 HEADER_SECONDS = 1.5
+_ROWS_AT_ONCE = 256
 
 
 def _describe(error: ImageError) -> dict[str, str]:
@@ -46,22 +50,53 @@ def _ignored(header: Dataset, copy: Dataset, has_pixel_data: bool) -> Ignored | 
     return None if is_image(copy, has_pixel_data=has_pixel_data) else Ignored.NO_IMAGE
 
 
+def _digest(stored: NDArray[np.integer]) -> str:
+    """Return the SHA-256 of stored values: the same for every lossless transfer syntax and every size of a pixel."""
+    digest = hashlib.sha256(f"{stored.shape}".encode())
+    for start in range(0, stored.shape[0], _ROWS_AT_ONCE):
+        digest.update(stored[start : start + _ROWS_AT_ONCE].astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+def _read_header(data: Path | bytes) -> tuple[dict[str, Any], bytes]:
+    with _processor_time(HEADER_SECONDS):
+        header, has_pixels = read_header(data)
+        copy, changes = normalise(header)
+        reply = {"header": copy.to_json_dict(), "changes": changes, "pixel_data": has_pixels}
+        return reply | {"sha256": header_digest(copy), "ignored": _ignored(header, copy, has_pixels)}, b""
+
+
+def _read_pixels(data: Path | bytes) -> tuple[dict[str, Any], bytes]:
+    header, stored = read_stored_values(data)
+    picture, (copy, _) = render(stored, header), normalise(header)
+    of_picture = f"{_digest(stored)} {padding_range(header)} {picture_description(copy)}"
+    reply = {"rows": picture.shape[0], "columns": picture.shape[1], "bytes": picture.nbytes}
+    reply |= {"sha256": hashlib.sha256(of_picture.encode()).hexdigest(), "header_sha256": header_digest(copy)}
+    return reply, picture.tobytes()
+
+
+def _read_digest(data: Path | bytes) -> tuple[dict[str, Any], bytes]:
+    return {"sha256": _digest(read_stored_values(data)[1])}, b""
+
+
+_JOBS: Mapping[str, Callable[[Path | bytes], tuple[dict[str, Any], bytes]]] = {
+    "header": _read_header,
+    "pixels": _read_pixels,
+    "digest": _read_digest,
+}
+
+
 def _answer(job: str, data: Path | bytes) -> tuple[dict[str, Any], bytes]:
     """Do one job in the child and return (reply, body)."""
     try:
-        if job == "header":
-            with _processor_time(HEADER_SECONDS):
-                header, has_pixels = read_header(data)
-                copy, changes = normalise(header)
-                reply = {"header": copy.to_json_dict(), "changes": changes, "pixel_data": has_pixels}
-                return reply | {"ignored": _ignored(header, copy, has_pixels)}, b""
-        header, stored = read_stored_values(data)
-        picture = render(stored, header)
-        return {"rows": picture.shape[0], "columns": picture.shape[1], "bytes": picture.nbytes}, picture.tobytes()
+        return _JOBS[job](data)
     except NotDicomError:
         return {"not_dicom": True}, b""
     except ImageError as error:
         return {"error": _describe(error)}, b""
+    except OSError as error:
+        detail = f"the file cannot be read ({type(error).__name__}); check access rights or export the image again"
+        return {"error": _describe(InvalidDicomError(FailedReason.UNREADABLE_FILE, detail))}, b""
     except BaseException as error:  # noqa: BLE001 - around decoders, in a child process
         reason = FailedReason.UNREADABLE_FILE if job == "header" else FailedReason.PIXEL_DATA_CORRUPT
         detail = f"the file cannot be read ({type(error).__name__}); check access rights or export the image again"

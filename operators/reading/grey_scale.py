@@ -32,7 +32,7 @@ def render(stored: NDArray[np.integer], header: Dataset) -> Array:
         If a look-up table is impossible.
     """
     lowest, highest = int(stored.min()), int(stored.max())
-    padding = _padding_range(header)
+    padding = padding_range(header)
     ramp = np.arange(lowest, highest + 1)
     inside = np.ones(ramp.shape, bool) if padding is None else (ramp < padding[0]) | (ramp > padding[1])
     entry = stored.astype(np.int32) - lowest
@@ -119,7 +119,7 @@ def _first_number(header: Dataset, keyword: str) -> float | None:
     return float(value[0] if header[keyword].VM > 1 else value)
 
 
-def _padding_range(header: Dataset) -> tuple[int, int] | None:
+def padding_range(header: Dataset) -> tuple[int, int] | None:
     """Return the (lowest, highest) stored value that is padding, or None (PS3.3 C.7.5.1.1.2)."""
     value = header.get("PixelPaddingValue")
     if value is None:

@@ -7,6 +7,8 @@ invented.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
@@ -82,6 +84,10 @@ IF_PRESENT = (
     "LossyImageCompressionRatio",
     "LossyImageCompressionMethod",
 )
+# What describes the picture: acquisition, image pixel, presentation; see ``picture_description``.
+_PICTURE_GROUPS = (0x0018, 0x0028, 0x2050)
+_STORAGE = ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
+_ORIENTATION = ("AnatomicRegionSequence", "ImageLaterality", "Laterality", "PatientOrientation")
 _CODES = ("AnatomicRegionSequence", "DeidentificationMethodCodeSequence")
 _CODE = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
 
@@ -117,6 +123,24 @@ def normalise(header: Dataset) -> tuple[Dataset, list[str]]:
     for keyword in (*drop_what_does_not_fit(copy, header), *_drop_unproven_removal(copy)):
         changes[keyword] = REWRITTEN if keyword in copy else EMPTIED
     return copy, [f"{Tag(keyword)} {keyword} {change}" for keyword, change in changes.items()]
+
+
+def header_digest(copy: Dataset) -> str:
+    """Return the SHA-256 of a normalised copy, as hexadecimal."""
+    return hashlib.sha256(json.dumps(copy.to_json_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def picture_description(copy: Dataset) -> str:
+    """Return what a normalised copy says of the picture, as JSON; not how its pixels are stored, nor of whom it is.
+
+    It is all that makes the same pixels another picture, or a picture of something else.
+    """
+    described = Dataset()
+    for element in copy:
+        of_picture = element.tag.group in _PICTURE_GROUPS and element.keyword not in _STORAGE
+        if of_picture or element.keyword in _ORIENTATION:
+            described.add(element)
+    return json.dumps(described.to_json_dict(), sort_keys=True)
 
 
 def check_identity(header: Dataset) -> None:

@@ -6,9 +6,9 @@ import logging
 
 from operators.reading.decoder import Decoder
 from operators.reading.scope import check_scope
-from operators.records.errors import UnsupportedImageError
+from operators.records.errors import InvalidDicomError, UnsupportedImageError
 from operators.records.images import Radiograph
-from operators.records.reasons import DeclinedReason, DoubtReason
+from operators.records.reasons import DeclinedReason, DoubtReason, FailedReason
 from operators.records.rules import Scope
 from operators.records.sources import SourceImage
 
@@ -21,17 +21,23 @@ def read_radiograph(source: SourceImage, scope: Scope, decoder: Decoder) -> Radi
     Raises
     ------
     ImageError
-        If the image is declined, or its pixels cannot be decoded; the reason is coded.
+        If the image is declined, if its pixels cannot be decoded, or if the file is not the one whose header was read;
+        the reason is coded.
     """
     check_scope(source.header, scope)
     if not source.has_pixel_data:
         raise UnsupportedImageError(DeclinedReason.NO_PIXEL_DATA, "no pixel data; send the whole image")
-    pixels = decoder.pixels(source.file.data)
+    reply = decoder.pixels(source.file.data)
+    if reply.header_sha256 != source.header_sha256:
+        raise InvalidDicomError(
+            FailedReason.UNREADABLE_FILE, "the file was replaced or changed while the run was reading; analyse it again"
+        )
     found = header_doubts(source)
     if found:
         logger.info("%s: reasons for doubt: %s", source.sop_instance_uid, ", ".join(found))
     doubts = tuple(reason for reason in found if reason not in scope.accepted_doubts)
-    return Radiograph(source, pixels, doubts, tuple(reason for reason in found if reason not in doubts))
+    relaxed = tuple(reason for reason in found if reason not in doubts)
+    return Radiograph(source, reply.picture, doubts, relaxed, sha256=reply.sha256)
 
 
 def header_doubts(source: SourceImage) -> tuple[DoubtReason, ...]:

@@ -35,7 +35,7 @@ _SCHEMA = """
 CREATE TABLE study (number INTEGER PRIMARY KEY, uid TEXT UNIQUE);
 CREATE TABLE file (
     study INTEGER, series_number INTEGER, instance_number INTEGER, name BLOB, path BLOB, in_memory INTEGER,
-    header TEXT, has_pixel_data INTEGER, changes TEXT, state TEXT, reason TEXT, detail TEXT
+    header TEXT, has_pixel_data INTEGER, changes TEXT, sha256 TEXT, state TEXT, reason TEXT, detail TEXT
 );
 CREATE INDEX by_study ON file (study, series_number, instance_number, name);
 CREATE TABLE instance (uid TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -123,7 +123,7 @@ class StudyIndex:
             self._in_memory.append(file.content)
         known = reply is not None and (problem is None or problem.reason == DeclinedReason.DUPLICATE_INSTANCE)
         self._database.execute(
-            "INSERT INTO file SELECT number, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM study WHERE uid = ?",
+            "INSERT INTO file SELECT number, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM study WHERE uid = ?",
             (
                 *numbers,
                 os.fsencode(file.name),
@@ -132,6 +132,7 @@ class StudyIndex:
                 header.to_json() if known else None,
                 reply is not None and reply.has_pixel_data,
                 None if reply is None else json.dumps(reply.changes),
+                None if reply is None else reply.sha256,
                 *((None, None, None) if problem is None else map(str, problem.outcome)),
                 uid,
             ),
@@ -154,13 +155,14 @@ class StudyIndex:
             yield Study(uid, images if uid is None else _of_one_patient(uid, images), clock())
 
     def _image(self, row: Any) -> SourceImage | ExcludedImage:
-        _, _, _, name, path, in_memory, header, has_pixel_data, changes, state, reason, detail = row
+        _, _, _, name, path, in_memory, header, has_pixel_data, changes, sha256, state, reason, detail = row
         content = None if in_memory is None else self._in_memory[in_memory]
         file = SourceFile(Path(os.fsdecode(path)), os.fsdecode(name), content)
         source: SourceFile | SourceImage = file
         if header is not None:
             known = Dataset.from_json(json.loads(header))
-            source = source_image(file, HeaderReply(known, bool(has_pixel_data), None, tuple(json.loads(changes))))
+            reply = HeaderReply(known, bool(has_pixel_data), None, tuple(json.loads(changes)), sha256)
+            source = source_image(file, reply)
         if isinstance(source, SourceImage) and state is None:
             return source
         return ExcludedImage(source, State(state), _reason(state, reason), detail)
@@ -211,6 +213,7 @@ def source_image(file: SourceFile, reply: HeaderReply) -> SourceImage:
         imager_pixel_spacing_mm=imager_pixel_spacing_mm(header),
         has_pixel_data=reply.has_pixel_data,
         changes=reply.changes,
+        header_sha256=reply.sha256,
     )
 
 

@@ -30,13 +30,15 @@ class Radiograph:
     """``pixels`` (rows, columns) float32 [0, 1], MONOCHROME2 sense: more attenuation is brighter.
 
     ``doubts`` keep the image from being called normal; ``relaxed`` are reasons for doubt that ``app.yaml`` accepts, so
-    they are told and nothing more.
+    they are told and nothing more. ``sha256`` is of the stored values and of what the header says of them, lower-case
+    hexadecimal; empty for a picture that is not from a DICOM file.
     """
 
     source: SourceImage
     pixels: NDArray[np.float32]
     doubts: tuple[DoubtReason, ...] = ()
     relaxed: tuple[DoubtReason, ...] = ()
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         _freeze(self.pixels)

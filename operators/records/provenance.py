@@ -12,6 +12,9 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 
 from operators.records.codes import ARTIFICIAL_INTELLIGENCE, PROCESSING_EQUIPMENT
+from operators.records.images import EncodedImage, Radiograph
+from operators.records.sources import ExcludedImage, SourceImage
+from operators.records.study import Study
 
 APPLICATION = "OsteoMAP"
 _PROJECT = f"{APPLICATION} project"
@@ -117,6 +120,41 @@ def tracking_id(number: int, index: int) -> str:
     It is unique in the study: no reader may take findings of two views for one that is tracked.
     """
     return f"image-{number}-abnormality-{index + 1}"
+
+
+def study_identity(header: Dataset) -> tuple[str, ...]:
+    """Return study and patient of an image, for the UIDs of results: values to be hashed, never to be shown."""
+    return _values(header, "StudyInstanceUID", "PatientID", "IssuerOfPatientID")
+
+
+def image_identity(radiograph: Radiograph) -> tuple[str, ...]:
+    """Return an image's study, patient, series, instance and pixels; for UIDs, as above."""
+    header = radiograph.source.header
+    return (*study_identity(header), *_values(header, "SeriesInstanceUID", "SOPInstanceUID"), radiograph.sha256)
+
+
+def results_identity(study: Study[EncodedImage]) -> tuple[str, ...]:
+    """Return what tells the results of a study from others: its images, and what each came to; for UIDs, as above.
+
+    Of an image whose pixels were not read, the digest of the header stands in their place: no guess of a Patient ID can
+    be tried on a UID by someone who has not the image.
+    """
+    parts = [str(study.study_instance_uid)]
+    for image in study.images:
+        if isinstance(image, ExcludedImage):
+            parts += [image.state, image.reason]
+            source = image.source
+            if isinstance(source, SourceImage):
+                parts += [*study_identity(source.header), source.sop_instance_uid, source.header_sha256]
+        else:
+            classification = image.segmentation.localization.classification
+            radiograph = classification.radiograph
+            parts += [*image_identity(radiograph), classification.state, *radiograph.doubts, *radiograph.relaxed]
+    return tuple(parts)
+
+
+def _values(header: Dataset, *keywords: str) -> tuple[str, ...]:
+    return tuple(str(header.get(keyword) or "") for keyword in keywords)
 
 
 def equipment(provenance: Provenance) -> dict[str, str]:

@@ -49,13 +49,15 @@ class HeaderReply:
     """What reading a header gives.
 
     ``header`` is the normalised copy (``dicom_source``), ``problem`` what is wrong with its identity,
-    ``changes`` what was changed in the copy, by tag, ``ignored`` why the object is passed over, None: it is not.
+    ``changes`` what was changed in the copy, by tag, ``sha256`` of the copy, ``ignored`` why the object is passed over,
+    None: it is not.
     """
 
     header: Dataset
     has_pixel_data: bool
     problem: ImageError | None
     changes: tuple[str, ...]
+    sha256: str
     ignored: Ignored | None = None
 
 
@@ -65,7 +67,8 @@ class SourceImage:
 
     ``header`` is the normalised copy (``dicom_source``); ``body_part`` is a defined term of PS3.16 Annex L, or None
     if the header names none; ``imager_pixel_spacing_mm`` is (row, column) at the detector plane, or None;
-    ``changes`` says what the source has and the copy has not, or otherwise: tag, keyword, emptied or rewritten.
+    ``changes`` says what the source has and the copy has not, or otherwise: tag, keyword, emptied or rewritten;
+    ``header_sha256`` is of the copy, as hexadecimal: by it the file is known again when its pixels are read.
     """
 
     file: SourceFile
@@ -77,6 +80,7 @@ class SourceImage:
     imager_pixel_spacing_mm: tuple[float, float] | None
     has_pixel_data: bool
     changes: tuple[str, ...] = ()
+    header_sha256: str = ""
 
     def was_emptied(self, keyword: str) -> bool:
         """Say whether the header has a value of an attribute that is not valid and so counts as absent."""

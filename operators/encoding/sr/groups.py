@@ -35,7 +35,14 @@ from operators.records.codes import (
     SQUARE_MILLIMETRE,
 )
 from operators.records.images import EncodedImage, Radiograph
-from operators.records.provenance import RESEARCH_USE_ONLY, Model, Provenance, tracking_id
+from operators.records.provenance import (
+    RESEARCH_USE_ONLY,
+    Model,
+    Provenance,
+    image_identity,
+    study_identity,
+    tracking_id,
+)
 from operators.records.sources import ExcludedImage, SourceImage
 from operators.records.states import State
 
@@ -48,7 +55,7 @@ def image_groups(number: int, image: EncodedImage, provenance: Provenance) -> It
     header = image.source.header
     whole = Group(
         tracking_identifier=sr.TrackingIdentifier(
-            uid=provenance.uid("image", image.source.sop_instance_uid), identifier=f"image-{number}"
+            uid=provenance.uid("image", *image_identity(classification.radiograph)), identifier=f"image-{number}"
         ),
         finding_type=RADIOGRAPH,
         referenced_region=_polyline(image.source, 0, 0, header.Columns, header.Rows),
@@ -97,7 +104,8 @@ def excluded_group(number: int, source: SourceImage, image: ExcludedImage, prove
     """Return the group of an image that was not analysed: its normality is undetermined, its reason is coded."""
     return Group(
         tracking_identifier=sr.TrackingIdentifier(
-            uid=provenance.uid("image", source.sop_instance_uid), identifier=f"image-{number}-not-analysed"
+            uid=provenance.uid("image", *study_identity(source.header), source.sop_instance_uid, source.header_sha256),
+            identifier=f"image-{number}-not-analysed",
         ),
         finding_type=RADIOGRAPH,
         referenced_region=_polyline(source, 0, 0, source.header.Columns, source.header.Rows),

@@ -5,7 +5,7 @@ It is the root of a study's results: its evidence lists every source image and e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 from highdicom import sr
@@ -51,7 +51,7 @@ def _build(request: StudyRequest, sources: Sequence[SourceImage]) -> Dataset:
     study, provenance, others = request.study, request.provenance, request.others
     objects = [ds for image in study.included for ds in image.objects.values()]
     evidence = [*(source.header for source in sources), *objects, *others.values()]
-    series_uid = derive_series_uid(provenance, request.kind, str(study.study_instance_uid), request.subject)
+    series_uid = derive_series_uid(provenance, request.kind, sources[0].header, request.subject)
     content = _content(study, request.outcome, sources, provenance)
     content[0].ContentSequence.extend(_composite(ds) for ds in others.values())
     report = REPORT_CLASS(
@@ -60,10 +60,7 @@ def _build(request: StudyRequest, sources: Sequence[SourceImage]) -> Dataset:
         series_instance_uid=series_uid,
         series_number=request.kind.series_number,
         sop_instance_uid=provenance.uid(
-            "sr",
-            series_uid,
-            *(str(ds.SOPInstanceUID) for ds in evidence),
-            *_findings_in_words(study),
+            "sr", series_uid, *request.identity, *(str(ds.SOPInstanceUID) for ds in evidence)
         ),
         instance_number=1,
         is_complete=True,
@@ -108,16 +105,6 @@ def _content(
     items.append(measurements)
     items.append(evaluations(study, outcome, unshown))
     return content
-
-
-def _findings_in_words(study: Study[EncodedImage]) -> Iterator[str]:
-    """Yield what the report tells of each file beyond the objects that it refers to."""
-    for image in study.images:
-        if isinstance(image, ExcludedImage):
-            yield f"{image.state} {image.reason}"
-        else:
-            state, doubts = image.segmentation.localization.classification.state, " ".join(_doubts(image))
-            yield f"{image.source.sop_instance_uid} {state} {doubts}".rstrip()
 
 
 def _doubts(image: EncodedImage) -> tuple[DoubtReason, ...]:

@@ -110,7 +110,7 @@ def test_dicom_is_what_the_application_sees(inverse, read, decoder, tmp_path):
         turned.BitsStored, turned.HighBit, turned.WindowCenter, turned.WindowWidth = 12, 11, 2048, 4096
         plain = save(turned, tmp_path / "b.dcm")
     image = read(plain)
-    assert np.array_equal(image.radiograph.pixels, decoder.pixels(plain))
+    assert np.array_equal(image.radiograph.pixels, decoder.pixels(plain).picture)
     assert image.radiograph.pixels == pytest.approx(stored / 4095, abs=1e-3)
     assert (image.source.body_part, image.source.laterality, image.source.view_position) == ("WRIST", "L", "AP")
 

@@ -25,7 +25,7 @@ def test_header_and_picture_come_back(decoder, tmp_path):
     path = save(radiograph(), tmp_path / "a.dcm")
     reply = decoder.header(path)
     assert (reply.header.BodyPartExamined, reply.has_pixel_data, reply.problem) == ("WRIST", True, None)
-    picture = decoder.pixels(path)
+    picture = decoder.pixels(path).picture
     assert (picture.shape, picture.dtype) == ((160, 128), np.float32)
     assert 0 <= picture.min() < picture.max() <= 1
 
@@ -54,7 +54,7 @@ def test_a_crash_costs_one_file(decoder, tmp_path):
         decoder.pixels(path)
     except InvalidDicomError as error:
         assert error.reason == "pixel_data_corrupt"
-    assert decoder.pixels(path).shape == (160, 128)
+    assert decoder.pixels(path).picture.shape == (160, 128)
 
 
 def test_a_file_that_takes_too_long_costs_only_itself(tmp_path):
@@ -67,7 +67,7 @@ def test_a_file_that_takes_too_long_costs_only_itself(tmp_path):
             client.pixels(path)
         assert caught.value.reason == "decoder_timeout"
         assert time.monotonic() - started < 5
-        assert client.pixels(path).shape == (160, 128)
+        assert client.pixels(path).picture.shape == (160, 128)
 
 
 def test_a_file_that_wants_too_much_memory_fails(tmp_path):
