@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from operators.reading.decoder import Decoder
+from operators.reading.decoder import Decoder, PixelReply
+from operators.reading.dicom_file import NotDicomError
 from operators.reading.scope import check_scope
 from operators.records.errors import InvalidDicomError, UnsupportedImageError
 from operators.records.images import Radiograph
@@ -27,17 +28,25 @@ def read_radiograph(source: SourceImage, scope: Scope, decoder: Decoder) -> Radi
     check_scope(source.header, scope)
     if not source.has_pixel_data:
         raise UnsupportedImageError(DeclinedReason.NO_PIXEL_DATA, "no pixel data; send the whole image")
-    reply = decoder.pixels(source.file.data)
-    if reply.header_sha256 != source.header_sha256:
-        raise InvalidDicomError(
-            FailedReason.UNREADABLE_FILE, "the file was replaced or changed while the run was reading; analyse it again"
-        )
+    reply = _pixels_of(source, decoder)
     found = header_doubts(source)
     if found:
         logger.info("%s: reasons for doubt: %s", source.sop_instance_uid, ", ".join(found))
     doubts = tuple(reason for reason in found if reason not in scope.accepted_doubts)
     relaxed = tuple(reason for reason in found if reason not in doubts)
     return Radiograph(source, reply.picture, doubts, relaxed, sha256=reply.sha256)
+
+
+def _pixels_of(source: SourceImage, decoder: Decoder) -> PixelReply:
+    """Return the pixels of the very file whose header was read; under another header they were another patient's."""
+    changed = "the file was replaced or changed while the run was reading; analyse it again"
+    try:
+        reply = decoder.pixels(source.file.data)
+    except NotDicomError as error:
+        raise InvalidDicomError(FailedReason.UNREADABLE_FILE, changed) from error
+    if reply.header_sha256 != source.header_sha256:
+        raise InvalidDicomError(FailedReason.UNREADABLE_FILE, changed)
+    return reply
 
 
 def header_doubts(source: SourceImage) -> tuple[DoubtReason, ...]:
