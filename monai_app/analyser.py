@@ -16,7 +16,7 @@ from monai_app.runtime import hide_header_values
 from monai_app.settings import Settings, embedded_models, read_settings
 from monai_app.sources import Source, source_files
 from operators import pipeline
-from operators.classification.classify import study_points
+from operators.classification.classify import common_finding, study_points
 from operators.networks.bundle import Bundle, Models
 from operators.networks.loading import load_classifier, load_segmenter
 from operators.reading.decoder import Decoder
@@ -173,6 +173,7 @@ def _provenance(models: Models, settings: Settings) -> Provenance:
         segmenter=Model(segmenter.name, segmenter.version, segmenter.sha256),
         now=now(),
         settings=shaping(settings),
+        finding=common_finding(*models.classifiers),
     )
 
 

@@ -50,6 +50,7 @@ def copy_bundle(bundle_root: Path, output: Path, config: str | None) -> None:
     metadata = json.loads(file.read_text("utf-8"))
     metadata["operating_points"] = {}
     metadata["eval_metrics"] = {}
+    metadata.pop("finding", None)
     if config is not None:
         metadata["network_data_format"]["inputs"]["image"] |= _input_format(output)
     file.write_text(json.dumps(metadata, indent=4) + "\n", "utf-8")

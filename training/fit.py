@@ -16,6 +16,7 @@ import numpy as np
 
 from operators.networks.loading import load_bundle
 from operators.records.rules import MAP_METHODS, BoxRule, MapRule
+from training.datasets.dataset import labelled_finding
 from training.datasets.errors import or_exit
 from training.evaluation.evaluation_writer import write_bundle_evaluation
 from training.fitting.boxes import fit_boxes
@@ -40,6 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scales", type=float, nargs="+", default=(1.0,), help="sizes of the image that are averaged")
     parser.add_argument("--boxes", choices=("peaks", "components"), default="peaks")
     parser.add_argument("--parts", nargs="*", default=(), help="body parts; none: all")
+    parser.add_argument(
+        "--finding",
+        nargs=3,
+        metavar=("CODE", "SCHEME", "MEANING"),
+        help="what abnormal means in the data set, as a code; by itself fracture for FracAtlas, abnormality for others",
+    )
     parser.add_argument("--sensitivity", type=float, default=SENSITIVITY, help="of the rule-out point, on val")
     parser.add_argument("--specificity", type=float, default=SPECIFICITY, help="of the rule-in point, on val")
     parser.add_argument("--output_dir", type=Path, help="write the evaluation of val here")
@@ -59,17 +66,25 @@ def fit(options: argparse.Namespace) -> None:
     path = options.bundle / "configs" / "metadata.json"
     metadata = json.loads(path.read_text("utf-8"))
     metadata["operating_points"] = points
+    metadata["finding"] = _finding(options)
     if not options.no_boxes:
         images = [prediction.image for prediction in predictions if prediction.image is not None]
         fitted = fit_boxes(images, points, BoxRule(options.boxes, 0.5, 0.0), maps)
         metadata["localization"] = {"stages": metadata.get("localization", {}).get("stages", []), **fitted}
     path.write_text(json.dumps(metadata, indent=4) + "\n", "utf-8")
     write_checksums(options.bundle)
-    written = {key: metadata.get(key) for key in ("operating_points", "localization")}
+    written = {key: metadata.get(key) for key in ("finding", "operating_points", "localization")}
     sys.stdout.write(json.dumps(written, indent=1) + "\n")
     if options.output_dir is not None:
         logits = [prediction.logit for prediction in predictions]
         write_bundle_evaluation(bundle, points, records, logits, (options.dataset_dir, options.output_dir))
+
+
+def _finding(options: argparse.Namespace) -> dict[str, str]:
+    """Return the code of what the classifier finds."""
+    if options.finding is None:
+        return dict(labelled_finding(options.dataset_dir))
+    return dict(zip(("code", "scheme", "meaning"), options.finding, strict=True))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from monai_app.conformance.sample_objects import Sample
+from operators.records.codes import ABNORMALITY
 
 Path = tuple[str, ...]  # keywords from the root; the nested items of a report's content tree count as one level
 ROOT: Path = ()
@@ -157,8 +158,10 @@ def coded_values(samples: Iterable[Sample]) -> list[CodedValue]:
     found: set[CodedValue] = set()
     for sample in samples:
         for used_for, item in _codes(sample.ds):
-            code = (str(item.CodingSchemeDesignator), str(item.CodeValue), str(item.CodeMeaning))
-            found.add(CodedValue(used_for, *code, CONTEXT_GROUPS.get(used_for, "")))
+            scheme, value = str(item.CodingSchemeDesignator), str(item.CodeValue)
+            of_bundle = (scheme, value) == (ABNORMALITY.scheme_designator, ABNORMALITY.value)  # from any group, or none
+            group = "" if of_bundle else CONTEXT_GROUPS.get(used_for, "")
+            found.add(CodedValue(used_for, scheme, value, str(item.CodeMeaning), group))
     return sorted(found)
 
 

@@ -30,7 +30,7 @@ from operators.encoding.object_kinds import KIND_OF_NAME
 from operators.reading.codestreams import decoding_plugins
 from operators.reading.normalised_header import IF_PRESENT, TYPE_2
 from operators.reading.scope import PROJECTION_MODALITIES, check_scope
-from operators.records.codes import BODY_PARTS, DOUBT_NAME, PRIVATE_SCHEME, REASON_CODES, RELAXED_NAME
+from operators.records.codes import BODY_PARTS, DOUBT_NAME, PEAK_NAME, PRIVATE_SCHEME, REASON_CODES, RELAXED_NAME
 from operators.records.errors import ImageError
 from operators.records.reasons import REASONS, DeclinedReason, DoubtReason, FailedReason
 from operators.records.rules import Scope
@@ -158,6 +158,7 @@ def statement() -> str:
         private_scheme=PRIVATE_SCHEME,
         private_codes=REASON_CODES,
         private_names=(DOUBT_NAME, RELAXED_NAME),
+        private_measurements=(PEAK_NAME,),
         body_parts=BODY_PARTS,
         reasons={reason: REASONS[reason].condition for reason in (*DeclinedReason, *FailedReason)},
         doubts={reason: REASONS[reason].condition for reason in DoubtReason},

@@ -10,10 +10,12 @@ from statistics import fmean
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydicom.sr.coding import Code
 from torch import Tensor, nn
 
 from operators.classification.forward_pass import ForwardPass, feature_views, head_pass, run, stage_names, stages_of
 from operators.networks.bundle import Bundle
+from operators.records.codes import ABNORMALITY
 from operators.records.geometry import PixelGeometry, geometry_of, whole_image
 from operators.records.images import Classification, FeatureView, Opinion, Radiograph
 from operators.records.operating_points import OperatingPoints
@@ -140,6 +142,12 @@ def image_points(*bundles: Bundle) -> OperatingPoints:
 def study_points(*bundles: Bundle) -> OperatingPoints:
     """Return the study-level operating points of a classifier, or of several together: their mean."""
     return _mean_of([bundle.fitted.study_points for bundle in bundles])
+
+
+def common_finding(*bundles: Bundle) -> Code:
+    """Return what a classifier finds; of several that find different things, an abnormality."""
+    findings = {bundle.fitted.finding for bundle in bundles}
+    return findings.pop() if len(findings) == 1 else ABNORMALITY
 
 
 def _mean_of(points: Sequence[OperatingPoints]) -> OperatingPoints:

@@ -63,7 +63,7 @@ def _words(segmentation: Segmentation, number: int, provenance: Provenance) -> W
     shown = place(source.body_part, source.laterality, source.view_position)
     return Words(
         head=f"{APPLICATION} {provenance.version} · {RESEARCH_USE_ONLY}",
-        state=(f"Image {number} · {shown}", *describe_state(classification)),
+        state=(f"Image {number} · {shown}", *describe_state(classification, provenance.finding)),
         foot=f"{legend}Not for measurement. Models: {models}.",
     )
 

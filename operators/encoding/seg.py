@@ -14,7 +14,7 @@ from operators.drawing.colours import SEGMENTS
 from operators.encoding.requests import ImageRequest
 from operators.encoding.series import identify
 from operators.reading.scope import plane_spacing
-from operators.records.codes import BODY_PARTS, LESION, MORPHOLOGICALLY_ALTERED_STRUCTURE
+from operators.records.codes import BODY_PARTS, MORPHOLOGICALLY_ALTERED_STRUCTURE, in_sentence
 from operators.records.provenance import RESEARCH_USE_ONLY, tracking_id
 from operators.records.states import State
 
@@ -75,9 +75,9 @@ def _describe(request: ImageRequest) -> list[hd.seg.SegmentDescription]:
     return [
         hd.seg.SegmentDescription(
             segment_number=number,
-            segment_label=f"Abnormality {index + 1}{in_doubt}",
+            segment_label=f"Suspected {in_sentence(provenance.finding)} {index + 1}{in_doubt}",
             segmented_property_category=MORPHOLOGICALLY_ALTERED_STRUCTURE,
-            segmented_property_type=LESION,
+            segmented_property_type=provenance.finding,
             algorithm_type="AUTOMATIC",
             algorithm_identification=provenance.algorithm(provenance.segmenter),
             display_color=hd.color.CIELabColor.from_rgb(*SEGMENTS[index % len(SEGMENTS)]),

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
 
 from operators.encoding.remarks import phrase
 from operators.encoding.requests import ImageRequest, ObjectKind, SeriesSubject
-from operators.records.codes import BODY_PARTS
+from operators.records.codes import BODY_PARTS, in_sentence
 from operators.records.images import Classification
 from operators.records.provenance import Provenance, equipment, study_identity
 from operators.records.sources import SourceImage
@@ -89,10 +90,10 @@ def add_image_laterality(ds: Dataset, source: SourceImage) -> None:
         ds.ImageLaterality = source.laterality
 
 
-def describe_state(classification: Classification) -> tuple[str, str]:
-    """Return state and probability of an image in words."""
+def describe_state(classification: Classification, finding: Code) -> tuple[str, str]:
+    """Return state and probability of an image in words, the probability with what it is of."""
     state = "doubt: the classifiers disagree" if classification.disputed else _STATES[classification.state]
     reasons = "; ".join(phrase(reason) for reason in classification.doubts)
     if reasons:
         state = f"doubt: {reasons}" if classification.withheld else f"{state}; {reasons}"
-    return state, f"probability of abnormality {classification.probability:.2f}"
+    return state, f"probability of {in_sentence(finding)} {classification.probability:.2f}"

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydicom.sr.coding import Code
+
+from operators.records.codes import ABNORMALITY
 from operators.records.errors import BundleError
 from operators.records.operating_points import Calibration, OperatingPoints
 from operators.records.rules import BoxRule, MapRule
@@ -14,6 +17,8 @@ from operators.records.rules import BoxRule, MapRule
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,31}")  # it is written into DICOM objects, VR LO
 _LONGEST_LIMIT = 1000  # characters
 _LARGEST = 1e6
+# The parts of a finding's code, and how many characters each may have (PS3.3 8.8; a meaning is part of labels too).
+_CODE = {"code": 16, "scheme": 16, "meaning": 40}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,8 @@ class Fitted:
         How its activation map is made, and how boxes are found on the map.
     stages
         Names of the modules of the network whose outputs a map of several stages uses, beside the last features.
+    finding
+        What "abnormal" means of this classifier: what it was trained to find.
     """
 
     calibration: Calibration
@@ -38,6 +45,7 @@ class Fitted:
     maps: MapRule
     boxes: BoxRule
     stages: tuple[str, ...] = ()
+    finding: Code = ABNORMALITY
 
 
 def check_description(bundle: str, metadata: Mapping[str, Any]) -> None:
@@ -73,12 +81,25 @@ def parse_fitted(bundle: str, metadata: Mapping[str, Any]) -> Fitted:
         )
         image, study = (_points(metadata, f"operating_points.{level}") for level in ("image", "study"))
         maps, boxes, stages = _map_rule(metadata), _box_rule(metadata), _stages(metadata)
+        finding = _finding(metadata)
     except (TypeError, ValueError) as error:
         remedy = "run training.fit on the bundle"
         raise BundleError(f"bundle {bundle}: metadata.json cannot be used ({error}); {remedy}") from error
     if maps.stages > 1 + len(stages):
         raise BundleError(f"bundle {bundle}: localization.stages of metadata.json names too few for stages_used")
-    return Fitted(calibration, image, study, maps, boxes, stages)
+    return Fitted(calibration, image, study, maps, boxes, stages, finding)
+
+
+def _finding(metadata: Mapping[str, Any]) -> Code:
+    """Return the code of what a classifier finds; a bundle of version 0.1 or 0.2 names none."""
+    if "finding" not in metadata:
+        return ABNORMALITY
+    parts = [_value(metadata, f"finding.{part}") for part in _CODE]
+    for (part, longest), text in zip(_CODE.items(), parts, strict=True):
+        usable = isinstance(text, str) and text.strip() == text and 0 < len(text) <= longest
+        if not usable or not text.isprintable() or "\\" in text:
+            raise ValueError(f"finding.{part} is missing or no text of 1 to {longest} characters")
+    return Code(*parts)
 
 
 def _value(metadata: Mapping[str, Any], name: str, default: Any = None) -> Any:

@@ -74,12 +74,12 @@ NORMALITY: Mapping[State, Code] = {
 NORMALITY_NAME = Code("121402", "DCM", "Normality")
 PROBABILITY_NAME = Code("122157", "DCM", "Probability")
 RATIO_UNIT = Code("{0:1}", "UCUM", "range: 0:1")
-LESION = Code("52988006", "SCT", "Lesion")
+ABNORMALITY = Code("C9440", "NCIt", "Abnormality")  # of a classifier whose bundle names no finding
+RADIOLOGIC_FINDING = Code("118247008", "SCT", "Radiologic finding")  # of an image that shows none of what is looked for
 MORPHOLOGICALLY_ALTERED_STRUCTURE = Code("49755003", "SCT", "Morphologically Altered Structure")  # CID 7150
 AREA = Code("42798000", "SCT", "Area")
 SQUARE_MILLIMETRE = Code("mm2", "UCUM", "square millimeter")
 PIXELS = Code("{pixels}", "UCUM", "Pixels")
-RADIOGRAPH = Code("43468-8", "LN", "XR unspecified body region")
 IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
 BOUNDED_BY = Code("75958009", "SCT", "Bounded by")  # CID 219
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
@@ -99,7 +99,14 @@ REASON_CODES: Mapping[Reason | DoubtReason, Code] = {
 }
 # What a reason for doubt is the value of: one that keeps the image from being called normal, one that app.yaml accepts.
 DOUBT_NAME = Code("DOUBT", PRIVATE_SCHEME, "Reason for doubt")
+PEAK_NAME = Code("MAP-PEAK", PRIVATE_SCHEME, "Peak of the heat map in the box")
 RELAXED_NAME = Code("RELAXED-CHECK", PRIVATE_SCHEME, "Reason for doubt that the configuration accepts")
+
+
+def in_sentence(code: Code) -> str:
+    """Return the meaning of a code as it stands within a sentence; an abbreviation keeps its capitals."""
+    meaning = str(code.meaning)
+    return meaning if meaning[1:2].isupper() else f"{meaning[:1].lower()}{meaning[1:]}"
 
 
 def normalise_body_part(text: str) -> str | None:

@@ -10,8 +10,9 @@ from datetime import datetime
 import highdicom as hd
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
+from pydicom.sr.coding import Code
 
-from operators.records.codes import ARTIFICIAL_INTELLIGENCE, PROCESSING_EQUIPMENT
+from operators.records.codes import ABNORMALITY, ARTIFICIAL_INTELLIGENCE, PROCESSING_EQUIPMENT
 from operators.records.images import EncodedImage, Radiograph
 from operators.records.sources import ExcludedImage, SourceImage
 from operators.records.study import Study
@@ -45,6 +46,8 @@ class Provenance:
         When the run began; the only thing of a result that differs between two runs on the same input.
     settings
         A digest of the settings that shape results.
+    finding
+        What the classifiers look for.
     """
 
     version: str
@@ -52,6 +55,7 @@ class Provenance:
     segmenter: Model
     now: datetime
     settings: str = ""
+    finding: Code = ABNORMALITY
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -69,7 +73,8 @@ class Provenance:
 
     def _hash(self, *parts: str) -> str:
         made_by = (f"{model.version} {model.sha256} {model.parameters}" for model in self.models)
-        text = "\n".join((*parts, self.version, self.settings, *made_by))
+        finding = f"{self.finding.value} {self.finding.scheme_designator}"
+        text = "\n".join((*parts, self.version, self.settings, finding, *made_by))
         digest = hashlib.sha256(text.encode()).digest()
         return f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"
 

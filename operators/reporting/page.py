@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from operators.drawing.colours import BOX, HEAT, as_hex
 from operators.drawing.layers import Picture, data_uri, draw, svg_path
-from operators.records.codes import place
+from operators.records.codes import in_sentence, place
 from operators.records.images import EncodedImage
 from operators.records.provenance import RESEARCH_USE_ONLY
 from operators.records.reasons import REASONS
@@ -84,7 +84,12 @@ def render_head(description: RunDescription, counts: Mapping[str, int], studies:
     rows = [_Row(_anchor(study), study, _places(study)) for study in studies]
     rows.sort(key=lambda row: (WORST_FIRST.index(row.summary.state), -(row.summary.probability or 0)))
     return _TEMPLATES.get_template("head.html").render(
-        run=description, counts=counts, ignored=ignored_files(counts), rows=rows, states=WORST_FIRST
+        run=description,
+        finding=in_sentence(description.provenance.finding),
+        counts=counts,
+        ignored=ignored_files(counts),
+        rows=rows,
+        states=WORST_FIRST,
     )
 
 
@@ -101,6 +106,7 @@ def render_study(reported: ReportedStudy, summary: StudySummary, description: Ru
         shown.append(_Shown(f"{anchor}-{number}", result, where, opinions(image), picture, without))
     return _TEMPLATES.get_template("study.html").render(
         run=description,
+        finding=in_sentence(description.provenance.finding),
         anchor=anchor,
         study=summary,
         images=shown,
@@ -113,7 +119,9 @@ def render_study(reported: ReportedStudy, summary: StudySummary, description: Ru
 
 def render_foot(description: RunDescription) -> str:
     """Return the page after its last study."""
-    return _TEMPLATES.get_template("foot.html").render(run=description)
+    return _TEMPLATES.get_template("foot.html").render(
+        run=description, finding=in_sentence(description.provenance.finding)
+    )
 
 
 def _anchor(study: StudySummary) -> str:

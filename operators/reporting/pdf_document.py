@@ -17,7 +17,7 @@ from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTempl
 
 from operators.drawing.layers import Picture, draw
 from operators.drawing.pdf_picture import BOLD, FONT, PictureDrawing
-from operators.records.codes import place
+from operators.records.codes import in_sentence, place
 from operators.records.images import EncodedImage
 from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY
 from operators.records.reasons import REASONS
@@ -103,7 +103,8 @@ def _summary(study: Study[EncodedImage], outcome: StudyOutcome, description: Run
     yield from (Spacer(0, 6), _text(warning, WARNING))
     if description.patient_data:
         yield _table([[_text(label), _text(value)] for label, value in patient_data(study).items()], (35, 100))
-    mean = "" if outcome.probability is None else f", mean probability {outcome.probability:.2f} of its images"
+    finding = in_sentence(description.provenance.finding)
+    mean = "" if outcome.probability is None else f", mean probability of {finding} {outcome.probability:.2f}"
     yield _text(f"Study: {STATES[outcome.state]}{mean}", HEADING)
     points = description.points
     yield _text(
@@ -125,11 +126,11 @@ def _reason_texts(image: ImageSummary) -> tuple[str, ...]:
 def _images(
     study: Study[EncodedImage], description: RunDescription, pictures: list[Picture | None]
 ) -> Iterable[Flowable]:
-    left = iter(pictures)
+    left, finding = iter(pictures), in_sentence(description.provenance.finding)
     for number, image in enumerate(study.images, start=1):
         result = summarise(image)
         picture = None if isinstance(image, ExcludedImage) else next(left, None)
-        probability = "" if result.probability is None else f", probability {result.probability:.2f}"
+        probability = "" if result.probability is None else f", probability of {finding} {result.probability:.2f}"
         lines = [_text(f"Image {number}: {STATES[result.state]}{probability}", HEADING)]
         lines.append(_text(place(result.body_part, result.laterality, result.view_position)))
         lines += [_text(text) for text in (*_reason_texts(result), result.detail, opinions(image)) if text]
@@ -166,10 +167,12 @@ def _findings(result: ImageSummary) -> Table:
 
 def _end(description: RunDescription) -> Iterable[Flowable]:
     yield _text("How to read", HEADING)
+    finding = in_sentence(description.provenance.finding)
     yield _text(
-        "The probability is calibrated on validation data; it is not the patient's risk. The heat map (orange) shows "
-        "where it comes from, boxes (dashed) are cut from it, and an outline (solid) is what the Segment Anything "
-        "Model sees in a box. An area holds at the detector plane: the patient's own is smaller."
+        f"The probability is that of {finding}, calibrated on validation data; it is not the patient's risk. The heat "
+        "map (orange) shows where it comes from, boxes (dashed) are cut from it, and an outline (solid) is what the "
+        "Segment Anything Model sees in a box. A score is the peak of the heat map in the box, and no probability "
+        f"that the box holds {finding}. An area holds at the detector plane: the patient's own is smaller."
     )
     yield _text("Limits", HEADING)
     yield from (_text(f"- {limit}") for limit in description.limits)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
 
+from training.datasets.fracatlas import FINDING as FRACTURE
 from training.datasets.fracatlas import find_fracatlas, list_fracatlas
 from training.datasets.manifest import ImageRecord, ManifestError, Problem, Table, choose_split, read_manifest
+from training.datasets.mura import FINDING as ABNORMALITY
 from training.datasets.mura import PARTS, find_mura, list_mura
 
 logger = logging.getLogger(__name__)
@@ -80,6 +82,13 @@ def read_table(
         return _usable(Table(tuple(choose_parts(table.records, parts, path)), table.problems))
     what = "no data set in a known form" if path.exists() else "no such file or folder"
     raise ManifestError(f"{path}: {what}; known forms are {FORMS}")
+
+
+def labelled_finding(path: str | Path) -> Mapping[str, str]:
+    """Return the code of what the label "abnormal" of a data set means; that of a CSV's labels is not known."""
+    path = Path(path)
+    in_a_table = path.suffix.lower() == ".csv" or (path / "manifest.csv").is_file()
+    return FRACTURE if not in_a_table and not find_mura(path) and find_fracatlas(path) else ABNORMALITY
 
 
 def choose_parts(

@@ -21,6 +21,7 @@ from training.datasets.coco import draw_mask, read_annotations
 from training.datasets.manifest import ImageRecord, ManifestError, Problem, Table, read_rows
 from training.datasets.splits import hold_out
 
+FINDING = {"code": "72704001", "scheme": "SCT", "meaning": "Fracture"}  # what the label 1 says
 FOLDERS = ("Non_fractured", "Fractured")  # by label
 BODY_PARTS = {
     "hand": "hand_wrist_forearm",

@@ -17,6 +17,8 @@ from pathlib import Path
 from training.datasets.manifest import ImageRecord, ManifestError
 from training.datasets.splits import hold_out
 
+# What the label 1 says: the radiologist called the study abnormal, for fractures, hardware, joint disease or a lesion.
+FINDING = {"code": "C9440", "scheme": "NCIt", "meaning": "Abnormality"}
 LISTS = tuple(f"{part}_{kind}.csv" for part in ("train", "valid") for kind in ("image_paths", "labeled_studies"))
 PARTS = ("XR_ELBOW", "XR_FINGER", "XR_FOREARM", "XR_HAND", "XR_HUMERUS", "XR_SHOULDER", "XR_WRIST")
 PROTOCOLS = ("official", "paper")

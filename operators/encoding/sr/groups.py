@@ -22,17 +22,18 @@ from operators.records.codes import (
     BOUNDED_BY,
     DOUBT_NAME,
     LATERALITIES,
-    LESION,
     NORMALITY,
     NORMALITY_NAME,
     NOT_ANALYSED,
+    PEAK_NAME,
     PIXELS,
     PROBABILITY_NAME,
-    RADIOGRAPH,
+    RADIOLOGIC_FINDING,
     RATIO_UNIT,
     REASON_CODES,
     RELAXED_NAME,
     SQUARE_MILLIMETRE,
+    in_sentence,
 )
 from operators.records.images import EncodedImage, Radiograph
 from operators.records.provenance import (
@@ -57,10 +58,10 @@ def image_groups(number: int, image: EncodedImage, provenance: Provenance) -> It
         tracking_identifier=sr.TrackingIdentifier(
             uid=provenance.uid("image", *image_identity(classification.radiograph)), identifier=f"image-{number}"
         ),
-        finding_type=RADIOGRAPH,
+        finding_type=provenance.finding if classification.has_finding else RADIOLOGIC_FINDING,
         referenced_region=_polyline(image.source, 0, 0, header.Columns, header.Rows),
         finding_sites=_sites(image.source),
-        measurements=[_probability(classification.probability, provenance.classifiers)],
+        measurements=[_probability(classification.probability, provenance)],
         qualitative_evaluations=[_normality(classification.state), *_doubts(classification.radiograph)],
     )
     if "sc" in image.objects:
@@ -74,10 +75,10 @@ def _finding_groups(number: int, index: int, image: EncodedImage, provenance: Pr
     """Yield the groups of one box, which have one tracking UID."""
     localization = image.segmentation.localization
     box, source = localization.boxes[index], image.source
-    # A box's score is the heat map's, which the first classifier gives; of a relative map it is no probability.
-    score = [] if localization.relative else [_probability(localization.scores[index], provenance.classifiers[:1])]
+    # The first classifier gives the heat map; the peak of a map without an absolute scale says nothing by itself.
+    score = [] if localization.relative else [_peak(localization.scores[index], provenance.classifiers[0])]
     common = {
-        "finding_type": LESION,
+        "finding_type": provenance.finding,
         "finding_sites": _sites(source),
         "qualitative_evaluations": [_normality(localization.classification.state)],
     }
@@ -107,7 +108,7 @@ def excluded_group(number: int, source: SourceImage, image: ExcludedImage, prove
             uid=provenance.uid("image", *study_identity(source.header), source.sop_instance_uid, source.header_sha256),
             identifier=f"image-{number}-not-analysed",
         ),
-        finding_type=RADIOGRAPH,
+        finding_type=RADIOLOGIC_FINDING,
         referenced_region=_polyline(source, 0, 0, source.header.Columns, source.header.Rows),
         finding_sites=_sites(source),
         qualitative_evaluations=[
@@ -165,10 +166,23 @@ def _doubts(radiograph: Radiograph) -> Iterator[sr.QualitativeEvaluation]:
             yield sr.QualitativeEvaluation(name=name, value=REASON_CODES[reason])
 
 
-def _probability(value: float, models: Sequence[Model]) -> sr.Measurement:
-    """Return a probability and the models that gave it."""
-    return sr.Measurement(
-        name=PROBABILITY_NAME, value=round(float(value), 6), unit=RATIO_UNIT, algorithm_id=_algorithm(models)
+def _probability(value: float, provenance: Provenance) -> sr.Measurement:
+    """Return a probability, what it is the probability of, and the models that gave it."""
+    algorithm = _algorithm(provenance.classifiers)
+    measurement = sr.Measurement(PROBABILITY_NAME, round(float(value), 6), RATIO_UNIT, algorithm_id=algorithm)
+    _explain(measurement, f"Probability of {in_sentence(provenance.finding)}")
+    return measurement
+
+
+def _peak(value: float, model: Model) -> sr.Measurement:
+    """Return the peak of the heat map in a box, which is no probability of the box, and the model that gave the map."""
+    return sr.Measurement(PEAK_NAME, round(float(value), 6), RATIO_UNIT, algorithm_id=_algorithm([model]))
+
+
+def _explain(measurement: sr.Measurement, meaning: str) -> None:
+    """Add what the name of a measurement means here (TID 300 row 16)."""
+    measurement[0].ContentSequence.append(
+        sr.TextContentItem(codes.DCM.EquivalentMeaningOfConceptName, meaning, sr.RelationshipTypeValues.HAS_CONCEPT_MOD)
     )
 
 
@@ -184,13 +198,7 @@ def _area(mask: NDArray[np.bool_], source: SourceImage, segmenter: Model) -> sr.
         area, unit = round(area * spacing_mm[0] * spacing_mm[1], 3), SQUARE_MILLIMETRE
         plane = "Area in the plane of the detector, not corrected for magnification"
     measurement = sr.Measurement(name=AREA, value=area, unit=unit, algorithm_id=_algorithm([segmenter]))
-    measurement[0].ContentSequence.append(
-        sr.TextContentItem(
-            name=codes.DCM.EquivalentMeaningOfConceptName,  # TID 300 row 16
-            value=plane,
-            relationship_type=sr.RelationshipTypeValues.HAS_CONCEPT_MOD,
-        )
-    )
+    _explain(measurement, plane)
     return measurement
 
 

@@ -73,8 +73,7 @@ def _build(request: StudyRequest, sources: Sequence[SourceImage]) -> Dataset:
     report.ManufacturerModelName = APPLICATION
     report.DeviceSerialNumber = provenance.device_uid[-16:]
     report.SoftwareVersions = provenance.version
-    if study.excluded or any(_doubts(image) for image in study.included):
-        report.CodingSchemeIdentificationSequence = [_private_scheme()]
+    report.CodingSchemeIdentificationSequence = [_private_scheme()]
     provenance.stamp(report)
     return cast(Dataset, report)
 
@@ -100,7 +99,7 @@ def _content(
     )
     items = content[0].ContentSequence
     measurements = items.pop()
-    items.append(summary(study, outcome))
+    items.append(summary(study, outcome, provenance.finding))
     items.append(image_library(sources, study.included))
     items.append(measurements)
     items.append(evaluations(study, outcome, unshown))
@@ -139,9 +138,11 @@ def _composite(ds: Dataset) -> sr.CompositeContentItem:
 
 
 def _private_scheme() -> Dataset:
-    """Return what identifies the scheme of the coded reasons (PS3.3 C.12.1, PS3.16 8)."""
+    """Return what identifies the scheme of the private codes (PS3.3 C.12.1, PS3.16 8)."""
     scheme = Dataset()
     scheme.CodingSchemeDesignator = PRIVATE_SCHEME
-    scheme.CodingSchemeName = "OsteoMAP reasons why an image was not analysed or is in doubt"
+    scheme.CodingSchemeName = (
+        "OsteoMAP: reasons why an image was not analysed or is in doubt, and names of measurements"
+    )
     scheme.CodingSchemeResponsibleOrganization = f"{APPLICATION} project"
     return scheme

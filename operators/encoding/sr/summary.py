@@ -19,6 +19,7 @@ from operators.records.codes import (
     NOT_ANALYSED,
     QUALITATIVE_EVALUATIONS,
     REASON_CODES,
+    in_sentence,
 )
 from operators.records.images import EncodedImage
 from operators.records.provenance import RESEARCH_USE_ONLY
@@ -38,14 +39,14 @@ _STATUS: Mapping[tuple[bool, bool], Code] = {
 }
 
 
-def summary(study: Study[EncodedImage], outcome: StudyOutcome) -> sr.TextContentItem:
+def summary(study: Study[EncodedImage], outcome: StudyOutcome, finding: Code) -> sr.TextContentItem:
     """Return the study in words: what came out, then one line per image, also of those that were not analysed.
 
     It is one item, before all others, so that no viewer tears it apart; TID 1500 may be extended by it.
     """
     lines = [
         f"{RESEARCH_USE_ONLY}. Automatic result, not reviewed by a physician.",
-        _result(outcome),
+        _result(outcome, finding),
         _counts(study),
         *(_line(number, image) for number, image in enumerate(study.images, start=1)),
     ]
@@ -87,11 +88,12 @@ def _status(study: Study[EncodedImage], outcome: StudyOutcome) -> Code:
     return _STATUS[complete, states | {outcome.state} != {State.NORMAL}]
 
 
-def _result(outcome: StudyOutcome) -> str:
+def _result(outcome: StudyOutcome, finding: Code) -> str:
     if outcome.probability is None:
         return f"Study: not analysed ({outcome.state})."
     state = _in_words(outcome.state)
-    return f"Study: {state}; mean probability of an abnormality over the analysed images {outcome.probability:.3f}."
+    mean = f"mean probability of {in_sentence(finding)} over the analysed images {outcome.probability:.3f}"
+    return f"Study: {state}; {mean}."
 
 
 def _counts(study: Study[EncodedImage]) -> str:
@@ -106,10 +108,10 @@ def _counts(study: Study[EncodedImage]) -> str:
 def _line(number: int, image: EncodedImage | ExcludedImage) -> str:
     """Return one image in words."""
     if isinstance(image, ExcludedImage):
-        reason = REASON_CODES[image.reason].meaning
+        reason = in_sentence(REASON_CODES[image.reason])
         source = image.source
         name = f"Image {number} ({source.sop_instance_uid})" if isinstance(source, SourceImage) else f"File {number}"
-        return f"{name} was not analysed: {image.state}, {reason[0].lower()}{reason[1:]}."
+        return f"{name} was not analysed: {image.state}, {reason}."
     localization = image.segmentation.localization
     marked = f"{len(localization.boxes)} finding{'' if len(localization.boxes) == 1 else 's'} marked"
     found = (

@@ -77,8 +77,8 @@ def test_the_document_says_what_it_must(said):
     text = "\n".join(said)
     for expected in (
         RESEARCH_USE_ONLY,
-        "Study: abnormal, mean probability 0.90",
-        "Image 1: abnormal, probability 0.90",
+        "Study: abnormal, mean probability of abnormality 0.90",
+        "Image 1: abnormal, probability of abnormality 0.90",
         "Wrist joint, left, AP",
         "1: 20-60 x 30-80",
         "0.87",

@@ -197,7 +197,7 @@ def test_an_object_has_another_uid_as_that_of_another_number():
 
 def test_a_segment_of_an_image_in_doubt_says_so():
     labels = [encode(segmentation(state=state)).seg.SegmentSequence[0].SegmentLabel for state in ("abnormal", "doubt")]
-    assert labels == ["Abnormality 1", "Abnormality 1 (in doubt)"]
+    assert labels == ["Suspected abnormality 1", "Suspected abnormality 1 (in doubt)"]
 
 
 def test_a_seg_that_cannot_be_built_fails_its_image(monkeypatch):

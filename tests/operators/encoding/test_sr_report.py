@@ -11,7 +11,15 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from operators.encoding.sr.references import IMAGE_CLASSES
-from operators.records.codes import DOUBT_NAME, NORMALITY, REASON_CODES, RELAXED_NAME
+from operators.records.codes import (
+    ABNORMALITY,
+    DOUBT_NAME,
+    NORMALITY,
+    PEAK_NAME,
+    RADIOLOGIC_FINDING,
+    REASON_CODES,
+    RELAXED_NAME,
+)
 from operators.records.images import EncodedImage, Opinion, Segmentation
 from operators.records.provenance import RESEARCH_USE_ONLY, Provenance
 from operators.records.reasons import DeclinedReason, DoubtReason, FailedReason
@@ -157,9 +165,10 @@ def test_the_image_s_probability_names_all_classifiers_and_a_box_s_the_first():
         f"msk_c model_sha256={'c' * 64}",
         RESEARCH_USE_ONLY,
     }
-    single = groups(report_of(study_of(encoded)))
-    assert all(algorithm(group) == algorithm(single[0]) for group in [*boxes, *single])
-    assert algorithm(single[0])["Algorithm Name"] == ["msk_a"]
+    (single, *_) = groups(report_of(study_of(encoded)))
+    first = {key: text for key, text in algorithm(single).items() if key.startswith("Algorithm")}
+    assert first["Algorithm Name"] == ["msk_a"]
+    assert all(algorithm(group, PEAK_NAME.meaning) == first for group in boxes)
 
 
 @pytest.mark.parametrize(("header", "unit", "pixel"), [({}, "mm2", 0.04), (BARE, "{pixels}", 1)])
@@ -181,7 +190,7 @@ def test_the_summary_comes_first_and_tells_every_image():
     assert names.index("Summary") < names.index("Image Library") < names.index("Imaging Measurements")
     first, study, counts, *lines = summary(report)
     assert first.startswith(RESEARCH_USE_ONLY)
-    assert study == "Study: abnormal; mean probability of an abnormality over the analysed images 0.900."
+    assert study == "Study: abnormal; mean probability of abnormality over the analysed images 0.900."
     assert counts == "Images: 1 analysed (1 abnormal, 0 in doubt, 0 normal), 1 declined, 1 failed."
     assert lines == [
         "Image 1 (wrist joint, left, AP): abnormal, probability 0.900, 2 findings marked.",
@@ -318,7 +327,6 @@ def test_the_reason_of_an_image_that_was_not_analysed_is_coded():
     assert evaluations(report)[2:] == [("Failed", REASON_CODES["unreadable_file"])]
     (scheme,) = report.CodingSchemeIdentificationSequence
     assert scheme.CodingSchemeDesignator == REASON_CODES["multi_frame"].scheme_designator
-    assert "CodingSchemeIdentificationSequence" not in report_of(study_of(encode(segmentation())))
 
 
 @pytest.mark.parametrize("state", ["declined", "failed"])
@@ -449,10 +457,52 @@ def test_a_report_that_cannot_be_built_fails_its_study(monkeypatch, caplog):
     assert "SMITH" not in caplog.text
 
 
-def test_the_peak_of_a_relative_map_is_no_probability():
+FRACTURE = Code("72704001", "SCT", "Fracture")
+FINDS_FRACTURES = dataclasses.replace(PROVENANCE, finding=FRACTURE)
+
+
+@pytest.mark.parametrize(
+    ("provenance", "state", "masks", "image", "boxes"),
+    [
+        (FINDS_FRACTURES, "abnormal", 2, FRACTURE, [FRACTURE] * 4),
+        (FINDS_FRACTURES, "doubt", 1, FRACTURE, [FRACTURE] * 2),
+        (FINDS_FRACTURES, "normal", 0, RADIOLOGIC_FINDING, []),
+        (PROVENANCE, "abnormal", 1, ABNORMALITY, [ABNORMALITY] * 2),
+    ],
+)
+def test_the_finding_is_what_the_classifier_looks_for(provenance, state, masks, image, boxes):
+    encoded = encode(segmentation(masks, state), provenance)
+    report = reread(report_of(study_of(encoded, excluded()), provenance))
+    whole, *marked, declined = groups(report)
+    assert [code_of(values(group, "Finding")[0]) for group in (whole, *marked)] == [image, *boxes]
+    assert code_of(values(declined, "Finding")[0]) == RADIOLOGIC_FINDING
+    if encoded.seg is not None:
+        for segment in encoded.seg.SegmentSequence:
+            assert segment.SegmentedPropertyTypeCodeSequence[0].CodeValue == provenance.finding.value
+            assert segment.SegmentLabel.startswith(f"Suspected {provenance.finding.meaning.lower()} ")
+    meant = algorithm(whole)["Equivalent Meaning of Concept Name"]
+    assert meant == [f"Probability of {provenance.finding.meaning.lower()}"]
+    assert f"mean probability of {provenance.finding.meaning.lower()} over" in summary(report)[1]
+    assert encoded.source.sop_instance_uid in evidence(report)
+    plain = encode(segmentation(masks, state))
+    assert provenance is PROVENANCE or plain.seg is None or plain.seg.SOPInstanceUID != encoded.seg.SOPInstanceUID
+
+
+def test_a_box_has_a_peak_and_no_probability():
+    report = reread(report_of(study_of(encode(segmentation(1)))))
+    (scheme,) = report.CodingSchemeIdentificationSequence
+    assert scheme.CodingSchemeDesignator == PEAK_NAME.scheme_designator
+    for group in groups(report)[1:]:
+        assert not values(group, "Probability")
+        (peak,) = values(group, PEAK_NAME.meaning)
+        assert peak.ConceptNameCodeSequence[0].CodeValue == PEAK_NAME.value
+        assert peak.MeasuredValueSequence[0].NumericValue == pytest.approx(0.9)
+
+
+def test_the_peak_of_a_relative_map_is_not_measured():
     whole = segmentation(1)
     relative = dataclasses.replace(whole.localization, relative=True)
     report = report_of(study_of(encode(dataclasses.replace(whole, localization=relative))))
     image, box, outline = groups(report)
-    assert [len(values(group, "Probability")) for group in (image, box, outline)] == [1, 0, 0]
+    assert [len(values(group, PEAK_NAME.meaning)) for group in (image, box, outline)] == [0, 0, 0]
     assert len(values(outline, "Area")) == 1

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from pydicom.sr.coding import Code
 from safetensors.torch import save_file
 from segment_anything import build_sam_vit_b, build_sam_vit_h, build_sam_vit_l
 
+from operators.networks.fitted import parse_fitted
 from operators.networks.loading import load_bundle, load_classifier
 from operators.networks.sam_networks import build_mobile_sam
 from operators.networks.verification import LARGE_FILES, verify
 from operators.networks.weights import WEIGHTS, read_weights, sha256
+from operators.records.codes import ABNORMALITY
 from operators.records.errors import BundleError
 from tests.phantoms import stored_phantom
 from training.learning.bundle_weights import compress, write_checksums
@@ -67,6 +72,38 @@ def test_a_bundle_of_version_0_1_still_loads(tmp_path, bundles, name):
     assert torch.equal(old.preprocess(stored_phantom().astype(np.float32) / 65535), image)
     with torch.inference_mode():
         assert torch.equal(old.network(image[None]), new.network(image[None]))
+
+
+def with_finding(metadata: dict[str, Any], finding: object) -> dict[str, Any]:
+    return {key: value for key, value in metadata.items() if key != "finding"} | {"finding": finding}
+
+
+def test_a_classifier_names_its_finding_as_a_code(bundles):
+    metadata = json.loads((bundles / "msk_cnn" / "configs" / "metadata.json").read_text("utf-8"))
+    assert parse_fitted("msk_cnn", metadata).finding == Code("72704001", "SCT", "Fracture")
+    old = {key: value for key, value in metadata.items() if key != "finding"}
+    assert parse_fitted("msk_cnn", old).finding == ABNORMALITY
+
+
+@pytest.mark.parametrize(
+    "finding",
+    [
+        None,
+        "fracture",
+        {},
+        {"code": "1", "scheme": "SCT"},
+        {"code": 72704001, "scheme": "SCT", "meaning": "Fracture"},
+        {"code": "1", "scheme": "S" * 17, "meaning": "Fracture"},
+        {"code": "1", "scheme": "SCT", "meaning": "Frac\\ture"},
+        {"code": "1", "scheme": "SCT", "meaning": "Frac\nture"},
+        {"code": "1", "scheme": "SCT", "meaning": " "},
+        {"code": "1", "scheme": "SCT", "meaning": "F" * 41},
+    ],
+)
+def test_a_finding_that_is_no_code_is_refused(bundles, finding):
+    metadata = json.loads((bundles / "msk_cnn" / "configs" / "metadata.json").read_text("utf-8"))
+    with pytest.raises(BundleError, match=r"metadata\.json cannot be used \(finding"):
+        parse_fitted("msk_cnn", with_finding(metadata, finding))
 
 
 def test_weights_of_another_network_are_an_error(copy):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from training.batches.images import ReadImageAndMask, items
-from training.datasets.dataset import image_problem, read_dataset, read_table
+from training.datasets.dataset import image_problem, labelled_finding, read_dataset, read_table
 from training.datasets.fracatlas import list_fracatlas
 from training.datasets.manifest import ImageRecord, ManifestError, check_for_training, read_manifest
 from training.datasets.mura import list_mura
@@ -133,6 +133,13 @@ def test_the_same_images_in_another_form_are_the_same_records(mura, fracatlas, t
         assert read_dataset(write_manifest(folder, records)) == records
         shutil.copy(folder / "own.csv", folder / "manifest.csv")
         assert read_dataset(folder) == records  # our manifest goes before the form of the folder
+
+
+def test_the_finding_is_what_the_labels_of_a_data_set_mean(mura, fracatlas, tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "manifest.csv").write_text("file,label,split\n", "utf-8")
+    found = [labelled_finding(path)["meaning"] for path in (mura, fracatlas, tmp_path / "own")]
+    assert found == ["Abnormality", "Fracture", "Abnormality"]
 
 
 def test_the_archive_s_folder_and_the_one_around_it_are_the_same(mura, fracatlas):
