@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { AnnotationGroupFactory, DicomParser, MaskFactory, createImage, getReferencedSeriesUID } from "dwv";
 
-const SOP_INSTANCE_UID = "00080018", SERIES_INSTANCE_UID = "0020000E", PIXEL_DATA = "7FE00010";
+const SERIES_INSTANCE_UID = "0020000E", ROWS = "00280010", COLUMNS = "00280011", PIXEL_DATA = "7FE00010";
 
 function parsed(path) {
     const file = readFileSync(path);
@@ -27,11 +27,17 @@ function boxesOf(path) {
     }));
 }
 
+// The image of a mask without its pixels, which may be compressed: only its place is asked for.
+function placeOf(source) {
+    const pixels = new Uint8Array(source[ROWS].value[0] * source[COLUMNS].value[0]);
+    return createImage({ ...source, [PIXEL_DATA]: { ...source[PIXEL_DATA], value: [pixels] } });
+}
+
 function segmentsOf(path, sources) {
     const elements = parsed(path);
     const series = getReferencedSeriesUID(elements);
     const source = sources.find((image) => image[SERIES_INSTANCE_UID].value[0] === series);
-    const mask = new MaskFactory().create(elements, elements[PIXEL_DATA].value[0], createImage(source));
+    const mask = new MaskFactory().create(elements, elements[PIXEL_DATA].value[0], placeOf(source));
     const [columns, rows, slices] = mask.getGeometry().getSize().getValues();
     if (slices !== 1) {
         throw new Error(`a mask of ${slices} slices`);
