@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,12 +20,12 @@ from operators import pipeline
 from operators.classification.classify import common_finding, study_points
 from operators.networks.bundle import Bundle, Models
 from operators.networks.loading import load_classifier, load_segmenter
-from operators.reading.decoder import Decoder
-from operators.reading.study_index import StudyIndex, header_reader, index_files
+from operators.reading.decoder import Decoder, FileReader
+from operators.reading.study_index import StudyIndex, index_files
 from operators.records.errors import AnalysisCancelledError
 from operators.records.provenance import Model, Provenance
 from operators.records.run_description import RunDescription
-from operators.records.sources import HeaderReply, SourceFile, SourceImage
+from operators.records.sources import SourceFile, SourceImage
 from operators.records.study import ReportedStudy, Study
 
 
@@ -110,18 +111,16 @@ class Analyser:
 
     def index(self, files: Iterable[SourceFile]) -> StudyIndex:
         """Sort files into studies by reading their headers."""
-        read = header_reader(self.decoder)
+        return index_files(files, FileReader(self.decoder, self._alone))
 
-        def read_alone(file: SourceFile) -> HeaderReply | None:
-            with self._lock:
-                self._check_open()
-                return read(file)
-
-        return index_files(files, read_alone)
-
-    def _run(self, study: Study[SourceImage], cancel: threading.Event) -> ReportedStudy:
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
         with self._lock:
             self._check_open()
+            yield
+
+    def _run(self, study: Study[SourceImage], cancel: threading.Event) -> ReportedStudy:
+        with self._alone():
             reported: ReportedStudy = pipeline.run(study, self.stages, cancel.is_set)
             return reported
 

@@ -12,6 +12,8 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +27,7 @@ from operators.reading.dicom_file import NotDicomError
 from operators.reading.normalised_header import check_identity
 from operators.records.errors import ImageError, InvalidDicomError, UnsupportedImageError
 from operators.records.reasons import DeclinedReason, FailedReason
-from operators.records.sources import HeaderReply, Ignored
+from operators.records.sources import HeaderReply, Ignored, SourceFile
 from operators.records.states import State
 
 FileData: TypeAlias = Path | bytes | BinaryIO
@@ -190,6 +192,38 @@ class Decoder:
                 raise EOFError
             have += got
         return buffer
+
+
+class FileReader:
+    """What an index of files asks: the header of a file, and a digest of its pixels.
+
+    Parameters
+    ----------
+    decoder
+        The client.
+    alone
+        Entered for each question: a lock, where the decoder has other callers.
+    """
+
+    def __init__(self, decoder: Decoder, alone: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        self._decoder = decoder
+        self._alone = alone
+
+    def header(self, file: SourceFile) -> HeaderReply | None:
+        """Read a header; None for a file that is not DICOM; raises InvalidDicomError if it cannot be read."""
+        try:
+            with self._alone():
+                return self._decoder.header(file.data)
+        except NotDicomError:
+            return None
+
+    def pixel_digest(self, file: SourceFile) -> str:
+        """Return the SHA-256 of the stored values of an image; raises ImageError if they cannot be decoded."""
+        try:
+            with self._alone():
+                return self._decoder.pixel_digest(file.data)
+        except NotDicomError as error:
+            raise InvalidDicomError(FailedReason.UNREADABLE_FILE, "no DICOM file any more; analyse it again") from error
 
 
 def _error_of(description: dict[str, str]) -> ImageError:

@@ -16,19 +16,16 @@ from typing import Any, Self, TypeAlias
 
 from pydicom.dataset import Dataset
 
-from operators.reading.decoder import Decoder
-from operators.reading.dicom_file import NotDicomError
+from operators.reading.decoder import FileReader
 from operators.reading.scope import body_part, imager_pixel_spacing_mm, laterality
 from operators.records.errors import ImageError, InvalidDicomError, UnsupportedImageError
 from operators.records.reasons import DeclinedReason, FailedReason, Reason
-from operators.records.sources import ExcludedImage, HeaderReply, Ignored, SourceFile, SourceImage
+from operators.records.sources import ExcludedImage, HeaderReply, Ignored, SourceFile, SourceImage, contradictions
 from operators.records.states import State
 from operators.records.study import Study
 
 logger = logging.getLogger(__name__)
 
-# What reads a header, as ``decoder.Decoder.header`` does; None for a file that is not DICOM.
-HeaderReader: TypeAlias = Callable[[SourceFile], HeaderReply | None]
 Clock: TypeAlias = Callable[[], datetime]
 
 _SCHEMA = """
@@ -38,7 +35,7 @@ CREATE TABLE file (
     header TEXT, has_pixel_data INTEGER, changes TEXT, sha256 TEXT, state TEXT, reason TEXT, detail TEXT
 );
 CREATE INDEX by_study ON file (study, series_number, instance_number, name);
-CREATE TABLE instance (uid TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE instance (uid TEXT PRIMARY KEY, file INTEGER, number INTEGER) WITHOUT ROWID;
 """
 _NO_STUDY = ""  # the files that name no study are collected under it
 
@@ -69,17 +66,17 @@ class StudyIndex:
         """Forget everything."""
         self._database.close()
 
-    def add(self, file: SourceFile, read_header: HeaderReader) -> None:
+    def add(self, file: SourceFile, reader: FileReader) -> None:
         """Read the header of a file and keep it.
 
         A file that cannot be read, or does not say who it is, is kept with its problem; the second file of a SOP
-        Instance UID is a duplicate. A file that is not DICOM is only counted, as is an object that is no image, and
-        one that this application made.
+        Instance UID is a duplicate, or contradicts the first. A file that is not DICOM is only counted, as is an object
+        that is no image, and one that this application made.
         """
         reply: HeaderReply | None = None
         problem: ImageError | None = None
         try:
-            reply = read_header(file)
+            reply = reader.header(file)
             if reply is None or reply.ignored is not None:
                 self.ignored[None if reply is None else reply.ignored] += 1
                 return
@@ -92,14 +89,14 @@ class StudyIndex:
             logger.warning(
                 "file %d (see result.json): changed in the header: %s", self._number, ", ".join(reply.changes)
             )
-        if problem is None and not self._is_first_of(header):
-            problem = UnsupportedImageError(
-                DeclinedReason.DUPLICATE_INSTANCE, "another file of this run has the same SOP Instance UID"
-            )
+        if problem is None:
+            problem = self._repetition(file, header, reader)
         if problem is not None:
-            level = logging.INFO if problem.state == State.DECLINED else logging.WARNING
-            logger.log(level, "file %d (see result.json): %s, %s: %s", self._number, *problem.outcome)
-        self._insert(file, header, reply, problem)
+            self._log(self._number, problem)
+        row = self._insert(file, header, reply, problem)
+        if problem is None:
+            instance = (str(header.SOPInstanceUID), row, self._number)
+            self._database.execute("INSERT OR REPLACE INTO instance VALUES (?, ?, ?)", instance)
 
     @property
     def ignored_files(self) -> int:
@@ -111,18 +108,62 @@ class StudyIndex:
         """The number of the file that is being added, among all files."""
         return self.files + self.ignored_files
 
-    def _is_first_of(self, header: Dataset) -> bool:
-        added = self._database.execute("INSERT OR IGNORE INTO instance VALUES (?)", (str(header.SOPInstanceUID),))
-        return added.rowcount == 1
+    def _repetition(self, file: SourceFile, header: Dataset, reader: FileReader) -> ImageError | None:
+        """Return what is wrong with a file if its SOP Instance UID was met before.
 
-    def _insert(self, file: SourceFile, header: Dataset, reply: HeaderReply | None, problem: ImageError | None) -> None:
+        A copy is a duplicate. Of two files that contradict each other neither can be trusted, and the one that was met
+        before is excluded too. If only one of the two can be decoded, that one is analysed.
+        """
+        met = self._database.execute(
+            "SELECT instance.file, number, name, path, in_memory, header "
+            "FROM instance JOIN file ON file.rowid = instance.file WHERE uid = ?",
+            (str(header.SOPInstanceUID),),
+        ).fetchone()
+        if met is None:
+            return None
+        row, number, *of_file, known = met
+        if known is None:  # it was excluded as contradictory
+            return _contradictory("identifiers or pixels")
+        first = self._source_file(*of_file)
+        differing = contradictions(Dataset.from_json(json.loads(known)), header)
+        if not differing and not first.equals(file):
+            before, now = (_pixel_digest(reader, one) for one in (first, file))
+            if isinstance(now, str) and isinstance(before, ImageError):
+                self._exclude(row, number, before)
+                return None
+            if isinstance(before, str) and isinstance(now, ImageError):
+                return now
+            differing = ["pixels"] if isinstance(before, str) and before != now else []
+        if not differing:
+            detail = "another file of this run has the same SOP Instance UID and the same pixels"
+            return UnsupportedImageError(DeclinedReason.DUPLICATE_INSTANCE, detail)
+        problem = _contradictory(", ".join(differing))
+        self._exclude(row, number, problem)
+        return problem
+
+    def _exclude(self, row: int, number: int, problem: ImageError) -> None:
+        """Exclude a file that was added before; nothing can refer to it, as another has its SOP Instance UID."""
+        self._log(number, problem)
+        self._database.execute(
+            "UPDATE file SET header = NULL, state = ?, reason = ?, detail = ? WHERE rowid = ?",
+            (*map(str, problem.outcome), row),
+        )
+
+    @staticmethod
+    def _log(number: int, problem: ImageError) -> None:
+        level = logging.INFO if problem.state == State.DECLINED else logging.WARNING
+        logger.log(level, "file %d (see result.json): %s, %s: %s", number, *problem.outcome)
+
+    def _insert(
+        self, file: SourceFile, header: Dataset, reply: HeaderReply | None, problem: ImageError | None
+    ) -> int | None:
         uid = str(header.get("StudyInstanceUID") or "") or _NO_STUDY
         self._database.execute("INSERT OR IGNORE INTO study (uid) VALUES (?)", (uid,))
         numbers = (int(header.get(keyword) or 0) for keyword in ("SeriesNumber", "InstanceNumber"))
         if file.content is not None:
             self._in_memory.append(file.content)
         known = reply is not None and (problem is None or problem.reason == DeclinedReason.DUPLICATE_INSTANCE)
-        self._database.execute(
+        inserted = self._database.execute(
             "INSERT INTO file SELECT number, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM study WHERE uid = ?",
             (
                 *numbers,
@@ -137,6 +178,7 @@ class StudyIndex:
                 uid,
             ),
         )
+        return inserted.lastrowid
 
     @property
     def study_uids(self) -> list[str | None]:
@@ -156,8 +198,7 @@ class StudyIndex:
 
     def _image(self, row: Any) -> SourceImage | ExcludedImage:
         _, _, _, name, path, in_memory, header, has_pixel_data, changes, sha256, state, reason, detail = row
-        content = None if in_memory is None else self._in_memory[in_memory]
-        file = SourceFile(Path(os.fsdecode(path)), os.fsdecode(name), content)
+        file = self._source_file(name, path, in_memory)
         source: SourceFile | SourceImage = file
         if header is not None:
             known = Dataset.from_json(json.loads(header))
@@ -166,6 +207,10 @@ class StudyIndex:
         if isinstance(source, SourceImage) and state is None:
             return source
         return ExcludedImage(source, State(state), _reason(state, reason), detail)
+
+    def _source_file(self, name: bytes, path: bytes, in_memory: int | None) -> SourceFile:
+        content = None if in_memory is None else self._in_memory[in_memory]
+        return SourceFile(Path(os.fsdecode(path)), os.fsdecode(name), content)
 
     def _rows(self, columns: str, study_uid: str | None) -> list[Any]:
         with self._lock:
@@ -176,28 +221,16 @@ class StudyIndex:
             ).fetchall()
 
 
-def index_files(files: Iterable[SourceFile], read_header: HeaderReader) -> StudyIndex:
+def index_files(files: Iterable[SourceFile], reader: FileReader) -> StudyIndex:
     """Sort files into studies by reading their headers once."""
     index = StudyIndex()
     try:
         for file in files:
-            index.add(file, read_header)
+            index.add(file, reader)
     except BaseException:
         index.close()
         raise
     return index
-
-
-def header_reader(decoder: Decoder) -> HeaderReader:
-    """Return a reader of headers that answers None for a file that is not DICOM."""
-
-    def read(file: SourceFile) -> HeaderReply | None:
-        try:
-            return decoder.header(file.data)
-        except NotDicomError:
-            return None
-
-    return read
 
 
 def source_image(file: SourceFile, reply: HeaderReply) -> SourceImage:
@@ -215,6 +248,18 @@ def source_image(file: SourceFile, reply: HeaderReply) -> SourceImage:
         changes=reply.changes,
         header_sha256=reply.sha256,
     )
+
+
+def _contradictory(differing: str) -> InvalidDicomError:
+    detail = f"another file of this run has the same SOP Instance UID and other {differing}; correct them at the source"
+    return InvalidDicomError(FailedReason.HEADER_INVALID, detail)
+
+
+def _pixel_digest(reader: FileReader, file: SourceFile) -> str | ImageError:
+    try:
+        return reader.pixel_digest(file)
+    except ImageError as error:
+        return error
 
 
 def _reason(state: str, reason: str) -> Reason:

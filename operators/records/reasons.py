@@ -134,9 +134,9 @@ REASONS: Mapping[Reason | DoubtReason, ReasonText] = {
     DeclinedReason.DUPLICATE_INSTANCE: ReasonText(
         "DUPLICATE",
         "Duplicate of another file",
-        "Another file of this run has the same SOP Instance UID; that one was analysed.",
-        "Nothing if they are copies; if not, one of them has a wrong identifier.",
-        "its SOP Instance UID was already met in this run",
+        "Another file of this run has the same SOP Instance UID, patient, study, series and pixels.",
+        "Nothing: the other one was taken.",
+        "a copy: SOP Instance UID, patient, study, series and pixels are those of another file of this run",
     ),
     FailedReason.UNREADABLE_FILE: ReasonText(
         "UNREADABLE",
@@ -150,7 +150,8 @@ REASONS: Mapping[Reason | DoubtReason, ReasonText] = {
         "Header not valid",
         "An attribute that the analysis needs is missing or impossible.",
         "Have the sending system corrected; the note names the attribute.",
-        "an attribute that reading or referring needs is absent or impossible",
+        "an attribute that reading or referring needs is absent or impossible, or another file contradicts it: one SOP "
+        "Instance UID with two patients, studies, series or pictures, one study with two patients",
     ),
     FailedReason.PIXEL_DATA_CORRUPT: ReasonText(
         "PIXELS-CORRUPT",

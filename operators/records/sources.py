@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 
 from operators.records.errors import ImageError
 from operators.records.reasons import Reason
 from operators.records.states import State
+
+_PIECE = 2**20  # bytes of two files that are compared at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +39,20 @@ class SourceFile:
     def data(self) -> Path | bytes:
         """What the decoder reads: the path, or the bytes of a file in memory."""
         return self.path if self.content is None else self.content
+
+    def equals(self, other: SourceFile) -> bool:
+        """Say whether two files have the same bytes; not if one of them cannot be read."""
+        try:
+            with self._open() as one, other._open() as another:
+                while (piece := one.read(_PIECE)) == another.read(_PIECE):
+                    if not piece:
+                        return True
+        except OSError:
+            pass  # it is told when its pixels are read
+        return False
+
+    def _open(self) -> BinaryIO:
+        return self.path.open("rb") if self.content is None else BytesIO(self.content)
 
 
 class Ignored(StrEnum):
@@ -100,3 +118,21 @@ class ExcludedImage:
     state: State
     reason: Reason
     detail: str
+
+
+def contradictions(one: Dataset, other: Dataset) -> list[str]:
+    """Return in what two normalised headers of one instance contradict each other: patient, study, series.
+
+    A missing Patient ID or issuer contradicts none.
+    """
+
+    def differ(keyword: str) -> bool:
+        values = {str(header.get(keyword) or "") for header in (one, other)}
+        return len(values - {""}) > 1
+
+    found = {
+        "patient": differ("PatientID") or differ("IssuerOfPatientID"),
+        "study": differ("StudyInstanceUID"),
+        "series": differ("SeriesInstanceUID"),
+    }
+    return [what for what, differs in found.items() if differs]

@@ -14,9 +14,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless, RLELossless
 
 from operators.pipeline import object_stages, run
-from operators.reading.decoder import Decoder
+from operators.reading.decoder import Decoder, FileReader
 from operators.reading.radiographs import read_radiograph
-from operators.reading.study_index import header_reader, index_files
+from operators.reading.study_index import index_files
 from operators.records.codes import BODY_PARTS
 from operators.records.rules import Scope
 from operators.records.sources import SourceFile
@@ -77,7 +77,7 @@ def file_of(ds: Dataset, **words) -> bytes:
 def results(decoder: Decoder, ds: Dataset | bytes) -> ReportedStudy:
     """Take a file through reading and encoding; what the models would find is given."""
     file = SourceFile(Path("a"), "a", ds if isinstance(ds, bytes) else file_of(ds))
-    with index_files([file], header_reader(decoder)) as index:
+    with index_files([file], FileReader(decoder)) as index:
         (study,) = index.studies(lambda: PROVENANCE.now)
     read = study.map(lambda source: segment(read_radiograph(source, SCOPE, decoder), Look("abnormal", 2)))
     return run(read, object_stages(EVERY_OBJECT, DESCRIPTION))

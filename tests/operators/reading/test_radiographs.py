@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from operators.reading.decoder import Decoder
+from operators.reading.decoder import Decoder, FileReader
 from operators.reading.folder import list_files
 from operators.reading.radiographs import read_radiograph
-from operators.reading.study_index import header_reader, index_files
+from operators.reading.study_index import index_files
 from operators.records.codes import BODY_PARTS
 from operators.records.errors import ImageError
 from operators.records.rules import Scope
@@ -27,7 +27,7 @@ def decoder():
 
 
 def indexed(folder, decoder):
-    with index_files(list_files(folder), header_reader(decoder)) as index:
+    with index_files(list_files(folder), FileReader(decoder)) as index:
         (study,) = index.studies(lambda: NOW)
     return study
 
