@@ -10,7 +10,7 @@ from typing import Any
 from monai_app.settings import Settings, SettingsError
 from operators.networks.bundle import Bundle
 from operators.records.reasons import DoubtReason
-from operators.records.rules import BoxRule, MapRule, ObjectRule, PromptRule, Rules, Scope
+from operators.records.rules import BoxRule, MapRule, ObjectRule, PromptRule, Rules, Scope, TurnRule
 
 
 def rules_of(settings: Settings, classifier: Bundle) -> Rules:
@@ -22,6 +22,7 @@ def rules_of(settings: Settings, classifier: Bundle) -> Rules:
         prompt_rule(settings),
         object_rule(settings),
         settings.report.patient_data,
+        turn_rule(settings),
     )
 
 
@@ -31,6 +32,12 @@ def scope(settings: Settings) -> Scope:
     area = int(limits.largest_megapixels * 1_000_000)
     accepted = tuple(DoubtReason(name) for name in settings.classification.accepted_doubts)
     return Scope(frozenset(limits.body_parts), limits.secondary_capture, limits.smallest_side, area, accepted)
+
+
+def turn_rule(settings: Settings) -> TurnRule:
+    """Return whether a picture that seems normal is looked at turned, too."""
+    chosen = settings.classification
+    return TurnRule(chosen.check_turned, DoubtReason.ABNORMAL_WHEN_TURNED in chosen.accepted_doubts)
 
 
 def map_rule(settings: Settings, classifier: Bundle) -> MapRule:

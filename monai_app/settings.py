@@ -48,6 +48,7 @@ class ClassificationSettings:
 
     bundle: str | tuple[str, ...]
     accepted_doubts: tuple[str, ...]
+    check_turned: bool
 
     @property
     def bundles(self) -> tuple[str, ...]:

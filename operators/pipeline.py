@@ -24,7 +24,7 @@ from operators.reading.radiographs import read_radiograph
 from operators.records.errors import AnalysisCancelledError, EncodingError
 from operators.records.images import Classification, EncodedImage, Localization, Radiograph, Segmentation
 from operators.records.provenance import Provenance
-from operators.records.rules import BoxRule, MapRule, ObjectRule, PromptRule, Rules, Scope
+from operators.records.rules import TURNED, BoxRule, MapRule, ObjectRule, PromptRule, Rules, Scope, TurnRule
 from operators.records.run_description import RunDescription
 from operators.records.sources import SourceImage
 from operators.records.study import ReportedStudy, Study, StudyOutcome
@@ -107,7 +107,7 @@ def stages(models: Models, rules: Rules, provenance: Provenance, decoder: Decode
     """
     return (
         radiographs(rules.scope, decoder),
-        classification(models.classifiers, rules.maps),
+        classification(models.classifiers, rules.maps, turns=rules.turns),
         localization(rules.boxes),
         segmentation(models.segmenter, rules.prompts),
         *object_stages(rules.objects, describe_run(models, rules, provenance)),
@@ -142,14 +142,17 @@ def radiographs(scope: Scope, decoder: Decoder) -> ImageStage:
     return ImageStage("radiographs", "studies", "radiographs", read)
 
 
-def classification(classifiers: Sequence[Bundle], rule: MapRule, *, everything: bool = False) -> ImageStage:
+def classification(
+    classifiers: Sequence[Bundle], rule: MapRule, *, everything: bool = False, turns: TurnRule = TURNED
+) -> ImageStage:
     """Return the stage that gives every radiograph a probability, and what its map is made of.
 
-    With ``everything``, what a map needs beyond the plain view is computed for normal images too.
+    With ``everything``, what a map needs beyond the plain view is computed for normal images too. ``turns``: whether a
+    radiograph that would be normal is looked at turned, too.
     """
 
     def classify(radiograph: Radiograph) -> Classification:
-        return classify_together(radiograph, classifiers, rule, everything=everything)
+        return classify_together(radiograph, classifiers, rule, everything=everything, turns=turns)
 
     return ImageStage("classification", "radiographs", "classifications", classify)
 

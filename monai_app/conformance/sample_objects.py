@@ -51,6 +51,8 @@ _TWO_VALUES: Mapping[str, tuple[object, object]] = {
     "PatientOrientation": (["L", "F"], ["R", "F"]),
     "Laterality": ("L", "R"),
     "ImageLaterality": ("L", "R"),
+    "FrameLaterality": ("L", "R"),
+    "FieldOfViewHorizontalFlip": ("NO", "YES"),
     "BodyPartExamined": ("WRIST", "HAND"),
     "ViewPosition": ("AP", "PA"),
     "ImagerPixelSpacing": ([0.1, 0.1], [0.2, 0.2]),

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from operators.classification.forward_pass import ForwardPass, feature_views, head_pass, run, stage_names, stages_of
 from operators.networks.bundle import Bundle
 from operators.records.codes import ABNORMALITY
-from operators.records.geometry import PixelGeometry, geometry_of, whole_image
+from operators.records.geometry import PixelGeometry, geometry_of
 from operators.records.images import Classification, FeatureView, Opinion, Radiograph
 from operators.records.operating_points import OperatingPoints
-from operators.records.rules import PLAIN, MapRule
+from operators.records.reasons import DoubtReason
+from operators.records.rules import NOT_TURNED, PLAIN, MapRule, TurnRule
 from operators.records.states import State
 
 
@@ -40,7 +41,12 @@ def classify(
 
 
 def classify_together(
-    radiograph: Radiograph, bundles: Sequence[Bundle], rule: MapRule = PLAIN, *, everything: bool = False
+    radiograph: Radiograph,
+    bundles: Sequence[Bundle],
+    rule: MapRule = PLAIN,
+    *,
+    everything: bool = False,
+    turns: TurnRule = NOT_TURNED,
 ) -> Classification:
     """Classify one radiograph with several bundles: the mean of their probabilities by the mean of their points.
 
@@ -55,6 +61,8 @@ def classify_together(
         finding to show; probability and state come from the plain view alone.
     everything
         Compute them for images without a finding too.
+    turns
+        Whether a radiograph that would be normal is looked at turned, too.
 
     Raises
     ------
@@ -79,8 +87,8 @@ def classify_together(
     )
     if together.disputed:
         together = dataclasses.replace(together, state=State.DOUBT)
-    if together.state == State.NORMAL and radiograph.doubts:
-        together = dataclasses.replace(together, state=State.DOUBT, withheld=True)
+    if together.state == State.NORMAL:
+        together = _vouched_for(together, bundles, turns)
     if rule == PLAIN or not (together.has_finding or everything):
         return together
     gradients = rule.needs_gradients or bias is None  # a linear layer's weights are the same in every view
@@ -88,11 +96,33 @@ def classify_together(
     return dataclasses.replace(together, views=views)
 
 
+def _vouched_for(normal: Classification, bundles: Sequence[Bundle], turns: TurnRule) -> Classification:
+    """Return a classification that is normal by its probability, in doubt if there is a reason for it."""
+    radiograph = normal.radiograph
+    if turns.check and not radiograph.doubts and _is_abnormal_turned(radiograph, bundles):
+        radiograph = radiograph.doubted(DoubtReason.ABNORMAL_WHEN_TURNED, accepted=turns.accepted)
+    if not radiograph.doubts:
+        return dataclasses.replace(normal, radiograph=radiograph)
+    return dataclasses.replace(normal, radiograph=radiograph, state=State.DOUBT, withheld=True)
+
+
+def _is_abnormal_turned(radiograph: Radiograph, bundles: Sequence[Bundle]) -> bool:
+    """Say whether a radiograph is abnormal when it is turned by one, two or three quarters."""
+    field, points = radiograph.analysed, image_points(*bundles)
+    for more in (1, 3, 2):
+        turned = dataclasses.replace(field, quarter_turns=(field.quarter_turns + more) % 4)
+        looked_at = dataclasses.replace(radiograph, field=turned)
+        opinions = [_opinion(_see(looked_at, bundle).done, bundle) for bundle in bundles]
+        if points.state(fmean(opinion.probability for opinion in opinions)) == State.ABNORMAL:
+            return True
+    return False
+
+
 def _see(radiograph: Radiograph, bundle: Bundle, earlier: Sequence[str] = ()) -> Seen:
     """Run a bundle's network on the plain view of a radiograph."""
-    rows, columns = radiograph.pixels.shape
-    image = bundle.preprocess(radiograph.pixels.copy())  # torch wants to be able to write
-    geometry = geometry_of(image.affine, (rows, columns), whole_image(rows, columns))
+    field = radiograph.analysed
+    image = bundle.preprocess(field.of(radiograph.pixels))
+    geometry = geometry_of(image.affine, radiograph.pixels.shape, field.window, field.quarter_turns)
     image = image.as_subclass(Tensor)
     return Seen(image, geometry, run(bundle, image, earlier))
 

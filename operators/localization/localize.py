@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from operators.localization.activation_maps import activation_map, is_absolute, made_rule
 from operators.localization.boxes import Array, Found, find_boxes
+from operators.records.geometry import paste
 from operators.records.images import Classification, Localization
 from operators.records.rules import BoxRule, MapRule
 
@@ -34,9 +35,11 @@ def localization_of(
     map_rule
         Of the map; None: the rule that the image was classified by.
     """
+    geometry = classification.geometry
+    inside = geometry.map_to_original(cells, classification.feature_stride)
     return Localization(
         classification,
-        heatmap=classification.geometry.map_to_original(cells, classification.feature_stride),
+        heatmap=paste(inside, geometry.window, geometry.rows, geometry.columns),
         boxes=tuple(box for _, box in found),
         scores=tuple(score for score, _ in found),
         map_rule=made_rule(classification, map_rule),

@@ -22,6 +22,8 @@ _ENUMERATED: Mapping[str, Sequence[str]] = {
     "PatientIdentityRemoved": ("YES", "NO"),
     "Laterality": ("L", "R"),  # PS3.3 C.7.3.1
     "ImageLaterality": ("L", "R", "U", "B"),  # PS3.3 C.8.11.7
+    "FrameLaterality": ("L", "R", "U", "B"),
+    "FieldOfViewHorizontalFlip": ("YES", "NO"),  # PS3.3 C.8.11.4
     "PixelSpacingCalibrationType": ("GEOMETRY", "FIDUCIAL"),  # PS3.3 10.7.1
     "PresentationLUTShape": ("IDENTITY", "INVERSE"),
     "BurnedInAnnotation": ("YES", "NO"),  # PS3.3 C.7.6.1

@@ -53,8 +53,11 @@ IF_PRESENT = (
     "DeviceSerialNumber",
     "SoftwareVersions",
     "PatientOrientation",
+    "FieldOfViewRotation",
+    "FieldOfViewHorizontalFlip",
     "Laterality",
     "ImageLaterality",
+    "FrameLaterality",
     "BodyPartExamined",
     "ViewPosition",
     "ImagerPixelSpacing",
@@ -90,6 +93,7 @@ _STORAGE = ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
 _ORIENTATION = ("AnatomicRegionSequence", "ImageLaterality", "Laterality", "PatientOrientation")
 _CODES = ("AnatomicRegionSequence", "DeidentificationMethodCodeSequence")
 _CODE = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
+_MODIFIERS = "AnatomicRegionModifierSequence"
 
 
 def normalise(header: Dataset) -> tuple[Dataset, list[str]]:
@@ -211,6 +215,9 @@ def _code_items(header: Dataset, keyword: str) -> list[Dataset]:
             copy = Dataset()
             for part, values in parts.items():
                 setattr(copy, part, values[0] if values else "")
+            modifiers = _code_items(item, _MODIFIERS)
+            if modifiers:
+                setattr(copy, _MODIFIERS, modifiers)
             copies.append(copy)
     return copies[:1] if keyword == "AnatomicRegionSequence" else copies
 

@@ -6,10 +6,13 @@ import logging
 
 from operators.reading.decoder import Decoder, PixelReply
 from operators.reading.dicom_file import NotDicomError
+from operators.reading.plausibility.header import header_doubts
+from operators.reading.plausibility.orientation import upright_turns
 from operators.reading.scope import check_scope
 from operators.records.errors import InvalidDicomError, UnsupportedImageError
+from operators.records.geometry import ImageField, whole_image
 from operators.records.images import Radiograph
-from operators.records.reasons import DeclinedReason, DoubtReason, FailedReason
+from operators.records.reasons import DeclinedReason, FailedReason
 from operators.records.rules import Scope
 from operators.records.sources import SourceImage
 
@@ -34,7 +37,8 @@ def read_radiograph(source: SourceImage, scope: Scope, decoder: Decoder) -> Radi
         logger.info("%s: reasons for doubt: %s", source.sop_instance_uid, ", ".join(found))
     doubts = tuple(reason for reason in found if reason not in scope.accepted_doubts)
     relaxed = tuple(reason for reason in found if reason not in doubts)
-    return Radiograph(source, reply.picture, doubts, relaxed, sha256=reply.sha256)
+    field = ImageField(whole_image(*reply.picture.shape), upright_turns(source.header, source.body_part))
+    return Radiograph(source, reply.picture, doubts, relaxed, reply.sha256, field)
 
 
 def _pixels_of(source: SourceImage, decoder: Decoder) -> PixelReply:
@@ -47,9 +51,3 @@ def _pixels_of(source: SourceImage, decoder: Decoder) -> PixelReply:
     if reply.header_sha256 != source.header_sha256:
         raise InvalidDicomError(FailedReason.UNREADABLE_FILE, changed)
     return reply
-
-
-def header_doubts(source: SourceImage) -> tuple[DoubtReason, ...]:
-    """Return what a header gives reason to doubt."""
-    found = {DoubtReason.BODY_PART_ABSENT: source.body_part is None}
-    return tuple(reason for reason, holds in found.items() if holds)

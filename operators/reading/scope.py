@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence
+import re
+from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -56,6 +57,17 @@ class PlaneSpacing:
         return self.row / self.column
 
 
+_SIDE_WORDS = {"L": "L", "LT": "L", "LEFT": "L", "R": "R", "RT": "R", "RIGHT": "R"}
+_SIDE_CODES = {  # of Anatomic Region Modifier Sequence (CID 244), also in the retired form of SNOMED RT
+    ("SCT", "7771000"): "L",
+    ("SCT", "24028007"): "R",
+    ("SCT", "51440002"): "B",
+    ("SRT", "G-A101"): "L",
+    ("SRT", "G-A100"): "R",
+    ("SRT", "G-A102"): "B",
+}
+
+
 def body_part(header: Dataset) -> str | None:
     """Return the body part that a header names: Body Part Examined, else Anatomic Region Sequence, else None."""
     named = normalise_body_part(str(header.get("BodyPartExamined") or ""))
@@ -64,8 +76,25 @@ def body_part(header: Dataset) -> str | None:
 
 
 def laterality(header: Dataset) -> str | None:
-    """Return L, R, B or U as the header says, or None."""
+    """Return L, R, B or U as the header says, or None if it says none or contradicts itself."""
+    if len(set(stated_sides(header))) > 1:
+        return None
     return str(header.get("ImageLaterality") or header.get("Laterality") or "") or None
+
+
+def stated_sides(header: Dataset) -> Iterator[str]:
+    """Yield every side, L, R or B, that a header states: by its lateralities, its region's modifiers, its body part."""
+    for keyword in ("ImageLaterality", "Laterality", "FrameLaterality"):
+        if header.get(keyword) in ("L", "R", "B"):
+            yield str(header[keyword].value)
+    for region in header.get("AnatomicRegionSequence") or ():
+        for modifier in region.get("AnatomicRegionModifierSequence") or ():
+            side = _SIDE_CODES.get((str(modifier.get("CodingSchemeDesignator")), str(modifier.get("CodeValue"))))
+            if side is not None:
+                yield side
+    for word in re.findall("[A-Z]+", str(header.get("BodyPartExamined") or "")):
+        if word in _SIDE_WORDS:
+            yield _SIDE_WORDS[word]
 
 
 def imager_pixel_spacing_mm(header: Dataset) -> tuple[float, float] | None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+Value = TypeVar("Value", np.bool_, np.float32)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,11 +51,37 @@ class PixelBox:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageField:
+    """The part of an image that is analysed, and how it is turned: first cut out, then turned.
+
+    Parameters
+    ----------
+    window
+        Original pixels.
+    quarter_turns
+        Counter-clockwise, 0 to 3, by which the part comes to stand upright.
+    """
+
+    window: PixelBox
+    quarter_turns: int = 0
+
+    @property
+    def turned_size(self) -> tuple[int, int]:
+        """(rows, columns) of the part when it is turned."""
+        size = self.window.height, self.window.width
+        return size[::-1] if self.quarter_turns % 2 else size
+
+    def of(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the part of an image (rows, columns), turned; a copy."""
+        return np.rot90(cut(pixels, self.window), self.quarter_turns).copy()
+
+
+@dataclass(frozen=True, slots=True)
 class PixelGeometry:
     """How a window of the original image is laid into a network's input.
 
-    The window is scaled to ``input_height`` x ``input_width`` and put at the input's top-left corner; what the network
-    gets beyond that, to the right and below, is padding.
+    The window is turned, scaled to ``input_height`` x ``input_width`` and put at the input's top-left corner; what the
+    network gets beyond that, to the right and below, is padding.
 
     Parameters
     ----------
@@ -62,6 +91,8 @@ class PixelGeometry:
         The part that the network sees, original pixels; it may reach beyond the image.
     input_height, input_width
         Size of the scaled window without padding, network pixels.
+    quarter_turns
+        By which the window is turned before it is scaled, counter-clockwise.
     """
 
     rows: int
@@ -69,32 +100,46 @@ class PixelGeometry:
     window: PixelBox
     input_height: int
     input_width: int
+    quarter_turns: int = 0
+
+    @property
+    def field(self) -> ImageField:
+        """The window and how it is turned."""
+        return ImageField(self.window, self.quarter_turns)
 
     @property
     def scale_x(self) -> float:
-        """Network pixels per original pixel along a row."""
-        return self.input_width / self.window.width
+        """Network pixels per original pixel along a row of the turned window."""
+        return self.input_width / self.field.turned_size[1]
 
     @property
     def scale_y(self) -> float:
-        """Network pixels per original pixel along a column."""
-        return self.input_height / self.window.height
+        """Network pixels per original pixel along a column of the turned window."""
+        return self.input_height / self.field.turned_size[0]
 
     def box_to_input(self, box: PixelBox) -> tuple[float, float, float, float]:
         """Return (left, top, right, bottom) of an original box in network pixels."""
-        left, right = ((x - self.window.left) * self.scale_x for x in (box.left, box.right))
-        top, bottom = ((y - self.window.top) * self.scale_y for y in (box.top, box.bottom))
-        return left, top, right, bottom
+        inside = _shift(box, self.window)
+        edges = (inside.left, inside.top, inside.right, inside.bottom)
+        left, top, right, bottom = _turned(edges, self.window.height, self.window.width, self.quarter_turns)
+        return left * self.scale_x, top * self.scale_y, right * self.scale_x, bottom * self.scale_y
 
     def box_to_original(self, left: float, top: float, right: float, bottom: float) -> PixelBox:
-        """Return the inverse of ``box_to_input``, rounded to pixels, cut to the image and never empty."""
-        x0, x1 = (round(x / self.scale_x) + self.window.left for x in (left, right))
-        y0, y1 = (round(y / self.scale_y) + self.window.top for y in (top, bottom))
-        x0, y0 = min(max(x0, 0), self.columns - 1), min(max(y0, 0), self.rows - 1)
-        return PixelBox(x0, y0, min(max(x1, x0 + 1), self.columns), min(max(y1, y0 + 1), self.rows))
+        """Return the inverse of ``box_to_input``, rounded to pixels, cut to the image and never empty.
+
+        A part of the window that lies beyond the image is no part of the image.
+        """
+        edges = (left / self.scale_x, top / self.scale_y, right / self.scale_x, bottom / self.scale_y)
+        back = _turned(edges, *self.field.turned_size, -self.quarter_turns % 4)
+        x0, y0, x1, y1 = (round(value) for value in back)
+        inside = _overlap(self.window, self.rows, self.columns) or whole_image(self.rows, self.columns)
+        x0 = min(max(x0 + self.window.left, inside.left), inside.right - 1)
+        y0 = min(max(y0 + self.window.top, inside.top), inside.bottom - 1)
+        x1 = min(max(x1 + self.window.left, x0 + 1), inside.right)
+        return PixelBox(x0, y0, x1, min(max(y1 + self.window.top, y0 + 1), inside.bottom))
 
     def map_to_original(self, values: NDArray[np.float32], stride: float) -> NDArray[np.float32]:
-        """Resample a map of the network to the window's original pixels, bilinearly.
+        """Resample a map of the network to the window's original pixels, bilinearly, and turn it back.
 
         Parameters
         ----------
@@ -107,24 +152,27 @@ class PixelGeometry:
         -------
         (window.height, window.width) float32
         """
-        down = _interpolation(values.shape[0], self.window.height, self.scale_y / stride)
-        across = _interpolation(values.shape[1], self.window.width, self.scale_x / stride)
-        return np.asarray(down @ values @ across.T, np.float32)
+        height, width = self.field.turned_size
+        down = _interpolation(values.shape[0], height, self.scale_y / stride)
+        across = _interpolation(values.shape[1], width, self.scale_x / stride)
+        return np.asarray(np.rot90(down @ values @ across.T, -self.quarter_turns), np.float32)
 
 
-def geometry_of(affine: ArrayLike, shape: tuple[int, ...], window: PixelBox) -> PixelGeometry:
-    """Return where a window of an image of ``shape`` (rows, columns) lies in a network's input.
+def geometry_of(affine: ArrayLike, shape: tuple[int, ...], window: PixelBox, quarter_turns: int = 0) -> PixelGeometry:
+    """Return where a window of an image of ``shape`` (rows, columns), turned, lies in a network's input.
 
     ``affine`` is what MONAI's transforms leave on the tensor they return; its diagonal is window pixels per input
     pixel.
     """
     matrix = np.asarray(affine, float)
+    height, width = ImageField(window, quarter_turns).turned_size
     return PixelGeometry(
         rows=shape[0],
         columns=shape[1],
         window=window,
-        input_height=round(window.height / float(matrix[0, 0])),
-        input_width=round(window.width / float(matrix[1, 1])),
+        input_height=round(height / float(matrix[0, 0])),
+        input_width=round(width / float(matrix[1, 1])),
+        quarter_turns=quarter_turns,
     )
 
 
@@ -163,9 +211,9 @@ def cut(pixels: NDArray[np.float32], window: PixelBox) -> NDArray[np.float32]:
     return out
 
 
-def paste(part: NDArray[np.bool_], window: PixelBox, rows: int, columns: int) -> NDArray[np.bool_]:
-    """Return an image (rows, columns) that holds a window and is False elsewhere; the inverse of ``cut``."""
-    out = np.zeros((rows, columns), bool)
+def paste(part: NDArray[Value], window: PixelBox, rows: int, columns: int) -> NDArray[Value]:
+    """Return an image (rows, columns) that holds a window and is 0, or False, elsewhere; the inverse of ``cut``."""
+    out = np.zeros((rows, columns), part.dtype)
     inside = _overlap(window, rows, columns)
     if inside is not None:
         out[inside.slices()] = part[_shift(inside, window).slices()]
@@ -182,6 +230,16 @@ def _overlap(window: PixelBox, rows: int, columns: int) -> PixelBox | None:
 def _shift(box: PixelBox, window: PixelBox) -> PixelBox:
     """Return a box in the pixels of a window."""
     return PixelBox(box.left - window.left, box.top - window.top, box.right - window.left, box.bottom - window.top)
+
+
+def _turned(
+    edges: tuple[float, float, float, float], height: int, width: int, quarter_turns: int
+) -> tuple[float, float, float, float]:
+    """Return (left, top, right, bottom) of a part of an array (height, width) that is turned counter-clockwise."""
+    for _ in range(quarter_turns):
+        left, top, right, bottom = edges
+        edges, height, width = (top, width - right, bottom, width - left), width, height
+    return edges
 
 
 def _interpolation(cells: int, pixels: int, cells_per_pixel: float) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ Arrays are read-only from construction on.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from operators.records.geometry import PixelBox, PixelGeometry
+from operators.records.geometry import ImageField, PixelBox, PixelGeometry, whole_image
 from operators.records.reasons import DoubtReason
 from operators.records.rules import PLAIN, MapRule
 from operators.records.sources import SourceImage
@@ -31,7 +32,8 @@ class Radiograph:
 
     ``doubts`` keep the image from being called normal; ``relaxed`` are reasons for doubt that ``app.yaml`` accepts, so
     they are told and nothing more. ``sha256`` is of the stored values and of what the header says of them, lower-case
-    hexadecimal; empty for a picture that is not from a DICOM file.
+    hexadecimal; empty for a picture that is not from a DICOM file. ``field`` is the part that is analysed, and how it
+    is turned upright; None: all of the image, as it is stored.
     """
 
     source: SourceImage
@@ -39,9 +41,21 @@ class Radiograph:
     doubts: tuple[DoubtReason, ...] = ()
     relaxed: tuple[DoubtReason, ...] = ()
     sha256: str = ""
+    field: ImageField | None = None
 
     def __post_init__(self) -> None:
         _freeze(self.pixels)
+
+    @property
+    def analysed(self) -> ImageField:
+        """The part that is analysed."""
+        return self.field or ImageField(whole_image(*self.pixels.shape))
+
+    def doubted(self, reason: DoubtReason, *, accepted: bool) -> Radiograph:
+        """Return the radiograph with one more reason for doubt, or with one that ``app.yaml`` accepts."""
+        if accepted:
+            return dataclasses.replace(self, relaxed=(*self.relaxed, reason))
+        return dataclasses.replace(self, doubts=(*self.doubts, reason))
 
 
 @dataclass(frozen=True, slots=True)

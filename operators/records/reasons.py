@@ -41,6 +41,10 @@ class DoubtReason(StrEnum):
     """
 
     BODY_PART_ABSENT = "body_part_absent"
+    LATERALITY_CONFLICT = "laterality_conflict"
+    MODALITY_CONFLICT = "modality_conflict"
+    NOT_UPRIGHT = "not_upright"
+    ABNORMAL_WHEN_TURNED = "abnormal_when_turned"
 
 
 Reason: TypeAlias = DeclinedReason | FailedReason
@@ -187,5 +191,36 @@ REASONS: Mapping[Reason | DoubtReason, ReasonText] = {
         "The header names no body part; it may be out of scope.",
         "Look at the image; have the sending system write Body Part Examined.",
         "neither Body Part Examined nor Anatomic Region Sequence names a body part",
+    ),
+    DoubtReason.LATERALITY_CONFLICT: ReasonText(
+        "SIDE-CONFLICT",
+        "Laterality contradicts itself",
+        "The header names different sides, so it may be that of another image.",
+        "Look at the side marker; have the sending system corrected.",
+        "Image Laterality, Laterality, Frame Laterality, the modifiers of the anatomic region and the words of Body "
+        "Part Examined name more than one of left, right and both",
+    ),
+    DoubtReason.MODALITY_CONFLICT: ReasonText(
+        "MODALITY-MISFIT",
+        "Modality contradicts the SOP class",
+        "The object is stored as a radiograph (CR or DX) and its Modality says that it is something else.",
+        "Look at the image; have the sending system corrected.",
+        "a CR or DX object with a Modality other than CR, DX and RG",
+    ),
+    DoubtReason.NOT_UPRIGHT: ReasonText(
+        "NOT-UPRIGHT",
+        "Picture not stored upright",
+        "The header says that the picture is turned; it was analysed upright as far as the header tells what that is.",
+        "Look at the image; Patient Orientation is to be corrected if the picture stands upright.",
+        "Patient Orientation asks for a turn by a quarter or a half, or names head or feet on both axes; or it is "
+        "absent, and Field of View Rotation or Horizontal Flip says that the picture was turned",
+    ),
+    DoubtReason.ABNORMAL_WHEN_TURNED: ReasonText(
+        "ABNORMAL-TURNED",
+        "Abnormal when the picture is turned",
+        "The picture seems normal as it stands, and abnormal when it is turned; it may be stored turned.",
+        "Look at the image; the header may not say how it stands.",
+        "the probability is below the rule-out point, and at or above the rule-in point for the picture turned by one, "
+        "two or three quarters (`classification: check_turned`)",
     ),
 }

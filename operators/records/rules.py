@@ -191,6 +191,20 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnRule:
+    """Whether a picture that seems normal is looked at turned, too.
+
+    ``check``: look; ``accepted``: that it is abnormal when turned does not keep it from being called normal.
+    """
+
+    check: bool = True
+    accepted: bool = False
+
+
+TURNED, NOT_TURNED = TurnRule(), TurnRule(check=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectRule:
     """Which DICOM objects are written; see ``app.yaml``, ``outputs``.
 
@@ -216,3 +230,4 @@ class Rules:
     prompts: PromptRule
     objects: ObjectRule
     patient_data: bool = False
+    turns: TurnRule = TURNED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import timm
@@ -25,10 +27,11 @@ from operators.networks.bundle import Bundle
 from operators.networks.map_classifier import MapClassifier
 from operators.networks.paper_networks import RandomBaseline, SmallCnn
 from operators.records.errors import BundleError
+from operators.records.geometry import ImageField, PixelBox, whole_image
 from operators.records.images import Radiograph
 from operators.records.operating_points import Calibration
 from operators.records.reasons import DoubtReason
-from operators.records.rules import BoxRule, MapRule
+from operators.records.rules import TURNED, BoxRule, MapRule, TurnRule
 from tests.phantoms import source_image, tiny_bundle
 
 KEEP = Compose([EnsureChannelFirst(channel_dim="no_channel")])
@@ -339,6 +342,65 @@ def test_a_reason_for_doubt_keeps_an_image_from_being_normal_and_changes_nothing
 def test_an_accepted_reason_for_doubt_changes_no_state():
     accepted = classify(Radiograph(WIDE.source, WIDE.pixels.copy(), relaxed=tuple(DoubtReason)), fixed(-8))
     assert (accepted.state, accepted.doubts) == ("normal", ())
+
+
+class Tilted(Fixed):
+    """Abnormal only where the picture is brighter at the top than below: a head that knows one way up."""
+
+    def forward_features(self, image):
+        half = image.shape[-2] // 2
+        return self.cells[..., :2] + 8 * torch.sign(image[..., :half, :].mean() - image[..., half:, :].mean())
+
+
+def tilted() -> Bundle:
+    return dataclasses.replace(fixed(-4), network=Tilted(-4).eval())
+
+
+STANDING = np.vstack([np.ones((32, 64), np.float32), np.zeros((32, 64), np.float32)])
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_turned_picture_that_its_header_tells_of_has_the_verdict_of_the_upright_one(turns):
+    upright = classify(Radiograph(source_image(), STANDING.copy()), tilted())
+    field = ImageField(whole_image(64, 64), -turns % 4)
+    stored = Radiograph(source_image(), np.rot90(STANDING, turns).copy(), field=field)
+    assert classify(stored, tilted()).probability == upright.probability
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_picture_that_is_abnormal_only_when_turned_is_in_doubt(turns):
+    stored = Radiograph(source_image(), np.rot90(STANDING, turns).copy())
+    assert classify(stored, tilted()).state == "normal"
+    looked_at = classify_together(stored, (tilted(),), turns=TURNED)
+    assert (looked_at.state, looked_at.doubts, looked_at.withheld) == ("doubt", ("abnormal_when_turned",), True)
+    accepted = classify_together(stored, (tilted(),), turns=TurnRule(accepted=True))
+    assert (accepted.state, accepted.radiograph.relaxed) == ("normal", ("abnormal_when_turned",))
+
+
+def test_a_picture_that_is_normal_every_way_is_normal():
+    level = Radiograph(source_image(), np.zeros((64, 64), np.float32))
+    assert classify_together(level, (tilted(),), turns=TURNED).state == "normal"
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_the_box_of_a_turned_picture_lies_on_the_same_anatomy(turns):
+    torch.manual_seed(0)
+    bundle = tiny_bundle(MapClassifier(encoder(), feature_channels=16), KEEP)
+    picture = np.random.default_rng(1).random((96, 64)).astype(np.float32)
+    upright = localize(classify(Radiograph(source_image(), picture.copy()), bundle), COMPONENTS)
+    framed = np.pad(np.rot90(picture, turns), ((7, 0), (0, 5)))
+    rows, columns = framed.shape
+    field = ImageField(PixelBox(0, 7, columns - 5, rows), -turns % 4)
+    stored = localize(classify(Radiograph(source_image(), framed, field=field), bundle), COMPONENTS)
+    assert stored.classification.probability == upright.classification.probability
+    assert np.allclose(field.of(stored.heatmap), upright.heatmap, atol=1e-6)
+    assert stored.heatmap[:7].max() == stored.heatmap[:, columns - 5 :].max() == 0
+    for box, expected in zip(stored.boxes, upright.boxes, strict=True):
+        drawn = np.zeros((rows, columns), np.float32)
+        drawn[box.slices()] = 1
+        found, wanted = field.of(drawn), np.zeros((96, 64), np.float32)
+        wanted[expected.slices()] = 1
+        assert (found != wanted).sum() <= 2 * (expected.width + expected.height)  # half a pixel may round either way
 
 
 def test_a_doubted_image_costs_no_further_view():

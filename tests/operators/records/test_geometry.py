@@ -9,19 +9,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monai.transforms import Compose, DivisiblePad, EnsureChannelFirst, Resize
 
-from operators.records.geometry import PixelBox, PixelGeometry, cut, geometry_of, paste, square_around, whole_image
+from operators.records.geometry import (
+    ImageField,
+    PixelBox,
+    PixelGeometry,
+    cut,
+    geometry_of,
+    paste,
+    square_around,
+    whole_image,
+)
 
 SIZES = st.integers(40, 5000)
 
 
-@given(rows=SIZES, columns=SIZES, size=st.sampled_from([256, 640, 1024]), data=st.data())
-def test_a_box_survives_the_round_trip_within_a_pixel(rows, columns, size, data):
-    scale = size / max(rows, columns)
-    geometry = PixelGeometry(
-        rows, columns, whole_image(rows, columns), max(1, round(rows * scale)), max(1, round(columns * scale))
-    )
-    left, top = data.draw(st.integers(0, columns - 1)), data.draw(st.integers(0, rows - 1))
-    box = PixelBox(left, top, data.draw(st.integers(left + 1, columns)), data.draw(st.integers(top + 1, rows)))
+def boxes_in(outer: PixelBox) -> st.SearchStrategy[PixelBox]:
+    def edges(low: int, high: int) -> st.SearchStrategy[list[int]]:
+        return st.lists(st.integers(low, high), min_size=2, max_size=2, unique=True).map(sorted)
+
+    sides = st.tuples(edges(outer.left, outer.right), edges(outer.top, outer.bottom))
+    return sides.map(lambda pair: PixelBox(pair[0][0], pair[1][0], pair[0][1], pair[1][1]))
+
+
+@given(rows=SIZES, columns=SIZES, size=st.sampled_from([256, 640, 1024]), turns=st.integers(0, 3), data=st.data())
+def test_a_box_survives_the_round_trip_within_a_pixel(rows, columns, size, turns, data):
+    image = whole_image(rows, columns)
+    window = data.draw(st.one_of(st.just(image), boxes_in(image)))
+    height, width = ImageField(window, turns).turned_size
+    scale = size / max(height, width)
+    geometry = PixelGeometry(rows, columns, window, max(1, round(height * scale)), max(1, round(width * scale)), turns)
+    box = data.draw(boxes_in(window))
     back = geometry.box_to_original(*geometry.box_to_input(box))
     for found, true in zip(
         (back.left, back.top, back.right, back.bottom), (box.left, box.top, box.right, box.bottom), strict=True
@@ -66,6 +83,21 @@ def test_a_bright_dot_is_where_the_geometry_says(rows, columns):
     left, top, right, bottom = geometry.box_to_input(box)
     assert centre_x == pytest.approx((left + right) / 2, abs=0.6)
     assert centre_y == pytest.approx((top + bottom) / 2, abs=0.6)
+
+
+@given(turns=st.integers(0, 3), data=st.data())
+def test_a_map_of_a_turned_window_lies_on_the_pixels_that_it_is_of(turns, data):
+    rows, columns = 60, 90
+    window = data.draw(boxes_in(whole_image(rows, columns)))
+    image = np.random.default_rng(0).random((rows, columns)).astype(np.float32)
+    seen = ImageField(window, turns).of(image)
+    geometry = PixelGeometry(rows, columns, window, *seen.shape, turns)  # the network sees pixel by pixel
+    back = geometry.map_to_original(seen, 1.0)
+    assert np.allclose(back, image[window.slices()], atol=1e-6)
+    box = data.draw(boxes_in(window))
+    left, top, right, bottom = (round(edge) for edge in geometry.box_to_input(box))
+    assert np.sort(seen[top:bottom, left:right].ravel()).tolist() == np.sort(image[box.slices()].ravel()).tolist()
+    assert geometry.box_to_original(left, top, right, bottom) == box
 
 
 def test_a_map_is_upsampled_onto_the_pixels_it_covers():
