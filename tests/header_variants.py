@@ -385,7 +385,7 @@ _STRUCTURE: Mapping[str, HeaderVariant] = {
     "cr": HeaderVariant(()),
     "private_everywhere": HeaderVariant((private_everywhere,), kind="DX"),
     "retired_attributes": HeaderVariant((retired_attributes,)),
-    "overlay": HeaderVariant((overlay,), kind="DX"),
+    "overlay": HeaderVariant((overlay,), emptied=("OverlayData",), kind="DX"),
     "region_of_no_item": HeaderVariant((put("AnatomicRegionSequence", []),), kind="DX"),
     "region_of_empty_item": HeaderVariant((put("AnatomicRegionSequence", [Dataset()]),), kind="DX"),
     "empty_sequences": HeaderVariant(

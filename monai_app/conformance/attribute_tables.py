@@ -75,7 +75,8 @@ class CodedValue:
 def walk(ds: Dataset, path: Path = ROOT) -> Iterator[tuple[Path, DataElement]]:
     """Yield every element of a data set, nested ones too, with its path."""
     for element in ds:
-        inner = path if path and path[-1] == element.keyword == "ContentSequence" else (*path, element.keyword)
+        keyword = element.keyword or element.name.replace(" ", "")  # elements of overlay groups have names only
+        inner = path if path and path[-1] == keyword == "ContentSequence" else (*path, keyword)
         yield inner, element
         if element.VR == "SQ":
             for item in element.value:

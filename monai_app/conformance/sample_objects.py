@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation
 
 from operators.encoding.object_kinds import OPTIONAL_KINDS
@@ -74,6 +75,15 @@ _TWO_VALUES: Mapping[str, tuple[object, object]] = {
     "RescaleIntercept": (-5, 7),
     "VOILUTFunction": ("LINEAR_EXACT", "SIGMOID"),
     "PresentationLUTShape": ("INVERSE", "IDENTITY"),
+    "ShutterShape": (["RECTANGULAR", "CIRCULAR", "POLYGONAL"], ["CIRCULAR", "RECTANGULAR", "POLYGONAL"]),
+    "ShutterLeftVerticalEdge": (1, 2),
+    "ShutterRightVerticalEdge": (70, 71),
+    "ShutterUpperHorizontalEdge": (1, 2),
+    "ShutterLowerHorizontalEdge": (60, 61),
+    "CenterOfCircularShutter": ([30, 30], [31, 31]),
+    "RadiusOfCircularShutter": (60, 70),
+    "VerticesOfThePolygonalShutter": ([1, 1, 1, 70, 60, 70], [1, 1, 60, 70, 60, 1]),
+    "ShutterPresentationValue": (5, 6),
     "BurnedInAnnotation": ("YES", "NO"),
     "LossyImageCompression": ("01", "00"),
     "LossyImageCompressionRatio": (10, 20),
@@ -112,9 +122,10 @@ def build_samples() -> Iterator[Sample]:
     other.AnatomicRegionSequence = [_region("HAND")]
     for keyword, words in (("ModalityLUTSequence", {"ModalityLUTType": "OD"}), ("VOILUTSequence", {})):
         setattr(with_luts, keyword, [_lut(**words)])
+    _add_overlay(with_luts)
     yield from _study(0, _image(full, State.ABNORMAL, 2), _declined(_header(0, salt=7)))
     yield from _study(0, _image(full, State.NORMAL, 0))
-    yield from _study(1, _image(other, State.DOUBT, 1), _image(_header(1, salt=8), State.NORMAL, 0))
+    yield from _study(1, _image(other, State.DOUBT, 1), _image(_header(1, salt=8), State.DOUBT, 1))
     yield from _study(0, _image(poor, State.ABNORMAL, 1))
     yield from _study(1, _image(poor, State.NORMAL, 0))
     yield from _study(1, _image(with_luts, State.ABNORMAL, 1))
@@ -148,6 +159,14 @@ def _lut(**words: str) -> Dataset:
     for keyword, word in words.items():
         setattr(item, keyword, word)
     return item
+
+
+def _add_overlay(header: Dataset) -> None:
+    for element, vr, value in (
+        *((0x10, "US", 1), (0x11, "US", 8), (0x40, "CS", "G"), (0x50, "SS", [1, 1])),
+        *((0x100, "US", 1), (0x102, "US", 0), (0x3000, "OW", b"\1\0")),
+    ):
+        header.add_new(Tag(0x6000, element), vr, value)
 
 
 def _provenance(which: int) -> Provenance:

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from operators.drawing.colours import BOX
 from operators.drawing.contours import drawn_contours
+from operators.drawing.displayed import displayed
 from operators.reading.scope import plane_spacing
 from operators.records.images import Segmentation
 from operators.records.states import State
@@ -39,7 +40,8 @@ def burn(segmentation: Segmentation, words: Words) -> NDArray[np.uint8]:
     """Return the picture of an image, (rows, columns, 3) uint8 RGB."""
     localization = segmentation.localization
     pixels = localization.classification.radiograph.pixels
-    radiograph = _scaled(pixels, plane_spacing(segmentation.source.header).aspect)
+    header = segmentation.source.header
+    radiograph = _scaled(displayed(pixels, header), plane_spacing(header).aspect)
     scale = (radiograph.width / pixels.shape[1], radiograph.height / pixels.shape[0])
     draw, size = ImageDraw.Draw(radiograph), _font_size(radiograph)
     for mask in segmentation.masks:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from operators.drawing.colours import HEAT
 from operators.drawing.contours import drawn_contours
+from operators.drawing.displayed import displayed
 from operators.records.geometry import PixelBox
 from operators.records.images import Segmentation
 
@@ -51,12 +52,15 @@ class Picture:
 def draw(segmentation: Segmentation) -> Picture:
     """Return the picture of an image that was analysed."""
     localization = segmentation.localization
-    pixels = localization.classification.radiograph.pixels
+    header, pixels = localization.source.header, localization.classification.radiograph.pixels
+    shown = displayed(
+        pixels, header, overlays=header.get("BurnedInAnnotation") == "NO"
+    )  # else text may name the patient
     rows, columns = pixels.shape
     return Picture(
         columns,
         rows,
-        encode(grey_picture(pixels), "JPEG", quality=85),
+        encode(grey_picture(shown), "JPEG", quality=85),
         encode(heat_picture(localization.heatmap), "WEBP", quality=50, alpha_quality=80, method=4),
         tuple(mark(number, box, columns, rows) for number, box in enumerate(localization.boxes, start=1)),
         tuple(tuple(drawn_contours(mask)) for mask in segmentation.masks),

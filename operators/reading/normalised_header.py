@@ -15,6 +15,8 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
+from operators.reading.display.overlays import copy_overlays
+from operators.reading.display.shutters import SHUTTER, SHUTTER_VALUE, drop_incomplete_shutters
 from operators.reading.header_values import valid_values
 from operators.reading.lookup_tables import SEQUENCES as LUT_SEQUENCES
 from operators.reading.lookup_tables import drop_what_does_not_fit, well_formed_items
@@ -82,6 +84,8 @@ IF_PRESENT = (
     "WindowWidth",
     "VOILUTFunction",
     "PresentationLUTShape",
+    *SHUTTER,
+    SHUTTER_VALUE,
     "BurnedInAnnotation",
     "LossyImageCompression",
     "LossyImageCompressionRatio",
@@ -124,9 +128,11 @@ def normalise(header: Dataset) -> tuple[Dataset, list[str]]:
             changes[keyword] = EMPTIED
         if items:
             setattr(copy, keyword, items)
-    for keyword in (*drop_what_does_not_fit(copy, header), *_drop_unproven_removal(copy)):
+    gone = (*drop_what_does_not_fit(copy, header), *drop_incomplete_shutters(copy), *_drop_unproven_removal(copy))
+    for keyword in gone:
         changes[keyword] = REWRITTEN if keyword in copy else EMPTIED
-    return copy, [f"{Tag(keyword)} {keyword} {change}" for keyword, change in changes.items()]
+    lost = [f"{Tag(group, 0x3000)} OverlayData {EMPTIED}" for group in copy_overlays(header, copy)]
+    return copy, [f"{Tag(keyword)} {keyword} {change}" for keyword, change in changes.items()] + lost
 
 
 def header_digest(copy: Dataset) -> str:

@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 
 from operators.encoding.gsps.annotations import annotate
 from operators.encoding.gsps.grey_scale import MODALITY_LUT, VOI_LUT, add_grey_scale
+from operators.encoding.gsps.source_display import add_source_display
 from operators.encoding.requests import ImageRequest
 from operators.encoding.series import add_body_part, identify
 from operators.reading.scope import SpacingOrigin, plane_spacing
@@ -36,6 +37,7 @@ def encode_presentation_state(request: ImageRequest) -> Dataset:
     add_body_part(state, request.subject)
     add_grey_scale(state, source.header)
     _add_pixel_shape(state, source.header)
+    add_source_display(state, source.header)
     provenance.stamp(state)
     state.PresentationCreationDate = provenance.now.strftime("%Y%m%d")
     state.PresentationCreationTime = provenance.now.strftime("%H%M%S")

@@ -1,0 +1,1 @@
+"""What of a source is displayed with its pixels: overlays and shutters."""
