@@ -111,7 +111,8 @@ class Analyser:
 
     def index(self, files: Iterable[SourceFile]) -> StudyIndex:
         """Sort files into studies by reading their headers."""
-        return index_files(files, FileReader(self.decoder, self._alone))
+        descriptions = self.settings.outputs.copy_descriptions
+        return index_files(files, FileReader(self.decoder, self._alone, descriptions=descriptions))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

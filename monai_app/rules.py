@@ -90,7 +90,7 @@ def shaping(settings: Settings) -> str:
     Which optional objects are written is none of them.
     """
     shaped = (settings.classification, settings.localization, settings.segmentation)
-    text = repr((*shaped, settings.report.patient_data))
+    text = repr((*shaped, settings.report.patient_data, settings.outputs.copy_descriptions))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

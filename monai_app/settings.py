@@ -92,6 +92,7 @@ class OutputSettings:
 
     kinds: frozenset[str]
     segmentation_series_per_image: bool = False
+    copy_descriptions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,8 @@ def _fill(kind: type[Any], values: object, where: str) -> Any:
 
 def _outputs(values: dict[Any, Any], where: str) -> OutputSettings:
     """Build the section of switches, whose names are those of the table of objects."""
-    names = (*OPTIONAL_KINDS, "segmentation_series_per_image")
+    ways = ("segmentation_series_per_image", "copy_descriptions")
+    names = (*OPTIONAL_KINDS, *ways)
     for key, value in values.items():
         if key == "viewer_geometry":
             raise SettingsError(
@@ -194,7 +196,7 @@ def _outputs(values: dict[Any, Any], where: str) -> OutputSettings:
         if not isinstance(value, bool):
             raise SettingsError(f"{where}: {key}: {value!r} is not bool")
     kinds = frozenset(name for name in OPTIONAL_KINDS if values.get(name))
-    return OutputSettings(kinds, values.get("segmentation_series_per_image", False))
+    return OutputSettings(kinds, **{name: values.get(name, False) for name in ways})
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

@@ -28,9 +28,17 @@ from monai_app.conformance.sample_objects import Sample, build_samples
 from monai_app.settings import ROOT, Settings
 from operators.encoding.object_kinds import KIND_OF_NAME
 from operators.reading.codestreams import decoding_plugins
-from operators.reading.normalised_header import IF_PRESENT, TYPE_2
+from operators.reading.normalised_header import DESCRIPTIONS, IDENTITY_TEXTS, IF_PRESENT, TYPE_2
 from operators.reading.scope import PROJECTION_MODALITIES, check_scope
-from operators.records.codes import BODY_PARTS, DOUBT_NAME, PEAK_NAME, PRIVATE_SCHEME, REASON_CODES, RELAXED_NAME
+from operators.records.codes import (
+    BODY_PARTS,
+    DOUBT_NAME,
+    PEAK_NAME,
+    PRIVATE_SCHEME,
+    REASON_CODES,
+    RELAXED_NAME,
+    VIEW_POSITIONS,
+)
 from operators.records.errors import ImageError
 from operators.records.reasons import REASONS, DeclinedReason, DoubtReason, FailedReason
 from operators.records.rules import Scope
@@ -168,4 +176,7 @@ def statement() -> str:
         charsets=[term for term in python_encoding if term],
         kept=sorted((*TYPE_2, *IF_PRESENT)),
         type_2=TYPE_2,
+        descriptions=DESCRIPTIONS,
+        identity=IDENTITY_TEXTS,
+        views=sorted(VIEW_POSITIONS),
     )

@@ -16,6 +16,8 @@ class Remark(StrEnum):
     DISPUTED = "the classifiers disagree"
     BURNED_IN = "patient data are part of the picture, says its header; shown only where app.yaml allows them"
     NO_SPACING = "Imager Pixel Spacing in the header is not plausible and not used, so no size in mm is given"
+    NO_TERM_OF_PART = "Body Part Examined in the header is no defined term and not used; the coded region is"
+    NO_TERM_OF_VIEW = "View Position in the header is no defined term and not used"
     NOT_REFERABLE = "a UID of the header is invalid, so no DICOM object can refer to the image; see the report"
 
 
@@ -29,6 +31,10 @@ def remarks(classification: Classification) -> Iterator[Remark | DoubtReason]:
         yield Remark.BURNED_IN
     if source.was_emptied("ImagerPixelSpacing"):
         yield Remark.NO_SPACING
+    if source.was_emptied("BodyPartExamined"):
+        yield Remark.NO_TERM_OF_PART
+    if source.was_emptied("ViewPosition"):
+        yield Remark.NO_TERM_OF_VIEW
     if not is_referable(source.header):
         yield Remark.NOT_REFERABLE
 

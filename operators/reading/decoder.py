@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeAlias, cast
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from operators.reading.dicom_file import NotDicomError
-from operators.reading.normalised_header import check_identity
+from operators.reading.normalised_header import check_identity, without_descriptions
 from operators.records.errors import ImageError, InvalidDicomError, UnsupportedImageError
 from operators.records.reasons import DeclinedReason, FailedReason
 from operators.records.sources import HeaderReply, Ignored, SourceFile
@@ -203,19 +203,29 @@ class FileReader:
         The client.
     alone
         Entered for each question: a lock, where the decoder has other callers.
+    descriptions
+        Whether headers keep what people describe in their own words (``normalised_header.without_descriptions``).
     """
 
-    def __init__(self, decoder: Decoder, alone: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+        *,
+        descriptions: bool = False,
+    ) -> None:
         self._decoder = decoder
         self._alone = alone
+        self._descriptions = descriptions
 
     def header(self, file: SourceFile) -> HeaderReply | None:
         """Read a header; None for a file that is not DICOM; raises InvalidDicomError if it cannot be read."""
         try:
             with self._alone():
-                return self._decoder.header(file.data)
+                reply = self._decoder.header(file.data)
         except NotDicomError:
             return None
+        return reply if self._descriptions else replace(reply, header=without_descriptions(reply.header))
 
     def pixel_digest(self, file: SourceFile) -> str:
         """Return the SHA-256 of the stored values of an image; raises ImageError if they cannot be decoded."""

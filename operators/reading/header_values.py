@@ -1,6 +1,7 @@
 """Whether a value of a source header can be written again (PS3.5 6.2), and its valid form where the two say the same.
 
-A value is kept, written differently without loss, or refused; it is never shortened, but for a body part in free text.
+A value is kept, written differently without loss, or refused; it is never shortened, but for body part and view, of
+which only defined terms are kept.
 Undeclared bytes beyond ASCII are read as viewers of the source read them.
 """
 
@@ -15,7 +16,7 @@ from datetime import datetime
 from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.valuerep import format_number_as_ds
 
-from operators.records.codes import normalise_body_part
+from operators.records.codes import normalise_body_part, normalise_view_position
 
 _ENUMERATED: Mapping[str, Sequence[str]] = {
     "PatientSex": ("M", "F", "O"),  # PS3.3 C.7.1.1
@@ -29,6 +30,15 @@ _ENUMERATED: Mapping[str, Sequence[str]] = {
     "BurnedInAnnotation": ("YES", "NO"),  # PS3.3 C.7.6.1
     "LossyImageCompression": ("00", "01"),  # PS3.3 C.7.6.1.1.5
     "VOILUTFunction": ("LINEAR", "LINEAR_EXACT", "SIGMOID"),  # PS3.3 C.11.2
+}
+# Defined terms: the Standard would allow others, which could be any text, and no result needs them.
+MODALITY_UNITS = ("OD", "HU", "US", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT")  # PS3.3 C.11.1.1.2
+_TERMS: Mapping[str, Sequence[str]] = {
+    "RescaleType": MODALITY_UNITS,
+    "LossyImageCompressionMethod": (  # PS3.3 C.7.6.1.1.5.1
+        *("ISO_10918_1", "ISO_14495_1", "ISO_15444_1", "ISO_15444_15", "ISO_13818_2", "ISO_14496_10", "ISO_23008_2"),
+        *("ISO_18181_1", "ISO_21122_1"),
+    ),
 }
 _SPACINGS = ("ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelSpacing")
 # No detector, plate or film has pixels below 0.015 mm (intra-oral sensors), and beyond 5 mm an image of a whole trunk
@@ -98,6 +108,8 @@ def _readable(text: str, declared: bool) -> str:
 
 def _valid(text: str, vr: str, keyword: str) -> object:
     """Return one value in its valid form; raise ValueError if it has none."""
+    if text not in ("", *_TERMS.get(keyword, (text,))):
+        raise ValueError("not one of the defined terms")
     form = _FORMS.get(vr)
     if form is not None:
         return form(text) if text else text
@@ -109,16 +121,20 @@ def _valid(text: str, vr: str, keyword: str) -> object:
 
 
 def _code_string(text: str, keyword: str) -> str:
-    """Return a code string that can be written; a body part in free text keeps its meaning, for the scope."""
+    """Return a code string that can be written; of a body part and a view only the defined term is kept."""
     if text not in ("", *_ENUMERATED.get(keyword, (text,))):
         raise ValueError("not one of the enumerated values")
+    if text and keyword in _VOCABULARIES:
+        text = _VOCABULARIES[keyword](text) or "-"
     if re.fullmatch("[A-Z0-9 _]{0,16}", text):
         return text
-    if keyword == "BodyPartExamined":
-        term = re.sub("[^A-Z0-9]", "", normalise_body_part(text) or "")[:16]
-        if term:
-            return term
     raise ValueError("not a code string")
+
+
+_VOCABULARIES: Mapping[str, Callable[[str], str | None]] = {
+    "BodyPartExamined": normalise_body_part,
+    "ViewPosition": normalise_view_position,
+}
 
 
 def _direction(text: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from operators.reading.header_values import valid_values
+from operators.reading.header_values import MODALITY_UNITS
 
 SEQUENCES = ("ModalityLUTSequence", "VOILUTSequence")
 _RESCALE = ("RescaleSlope", "RescaleIntercept", "RescaleType")
@@ -42,7 +42,8 @@ def _lut(item: Dataset, header: Dataset, is_modality_lut: bool) -> Dataset:
     copy.add_new("LUTDescriptor", "SS" if first < 0 else "US", [entries, first, bits])
     copy.add_new("LUTData", "OW", data)
     if is_modality_lut:  # type 1; US says that the unit is not specified
-        copy.ModalityLUTType = (valid_values([item.get("ModalityLUTType", "")], "ModalityLUTType", True) or ["US"])[0]
+        unit = str(item.get("ModalityLUTType") or "").strip(" \0")
+        copy.ModalityLUTType = unit if unit in MODALITY_UNITS else "US"
     return copy
 
 

@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
@@ -20,6 +21,7 @@ from operators.reading.display.shutters import SHUTTER, SHUTTER_VALUE, drop_inco
 from operators.reading.header_values import valid_values
 from operators.reading.lookup_tables import SEQUENCES as LUT_SEQUENCES
 from operators.reading.lookup_tables import drop_what_does_not_fit, well_formed_items
+from operators.records.codes import BODY_PARTS, body_part_of_region
 from operators.records.errors import InvalidDicomError
 from operators.records.reasons import FailedReason
 
@@ -95,6 +97,18 @@ IF_PRESENT = (
 _PICTURE_GROUPS = (0x0018, 0x0028, 0x2050)
 _STORAGE = ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
 _ORIENTATION = ("AnatomicRegionSequence", "ImageLaterality", "Laterality", "PatientOrientation")
+# What ``app.yaml`` decides about (``outputs: copy_descriptions``): type 3, and a method that may be told by code.
+DESCRIPTIONS = ("StudyDescription", "DeidentificationMethod")
+# Text of the source that is in every object: it files the results with the images.
+IDENTITY_TEXTS = (
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+_METHODS = {code.value: code.meaning for code in (getattr(codes.cid7050, name) for name in codes.cid7050.dir())}
 _CODES = ("AnatomicRegionSequence", "DeidentificationMethodCodeSequence")
 _CODE = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
 _MODIFIERS = "AnatomicRegionModifierSequence"
@@ -225,7 +239,45 @@ def _code_items(header: Dataset, keyword: str) -> list[Dataset]:
             if modifiers:
                 setattr(copy, _MODIFIERS, modifiers)
             copies.append(copy)
-    return copies[:1] if keyword == "AnatomicRegionSequence" else copies
+    return [_known_region(copy) for copy in copies[:1]] if keyword == "AnatomicRegionSequence" else copies
+
+
+def _known_region(item: Dataset) -> Dataset:
+    """Return the code of an anatomic region with the meaning that it has; raise ValueError if it is not known."""
+    term = body_part_of_region(item)
+    if term is None:
+        raise ValueError("not a region of the table")
+    item.CodeMeaning = BODY_PARTS[term].meaning
+    return item
+
+
+def without_descriptions(header: Dataset) -> Dataset:
+    """Return a normalised header without what people describe in their own words, which no result needs.
+
+    A claim that the identity was removed stays if a code of CID 7050 says how. The texts that say who and which study
+    it is stay: they file the results with the images.
+    """
+    copy = Dataset()  # a copy by pydicom shares its elements
+    for element in header:
+        if element.keyword not in DESCRIPTIONS:
+            copy.add(element)
+    methods = [_method(item) for item in copy.get("DeidentificationMethodCodeSequence") or []]
+    if any(methods):
+        copy.DeidentificationMethodCodeSequence = [item for item in methods if item is not None]
+    elif "DeidentificationMethodCodeSequence" in copy:
+        del copy.DeidentificationMethodCodeSequence
+    _drop_unproven_removal(copy)
+    return copy
+
+
+def _method(item: Dataset) -> Dataset | None:
+    """Return a code of CID 7050 with the meaning that it has, or None if it is none."""
+    meaning = _METHODS.get(str(item.CodeValue)) if item.CodingSchemeDesignator == "DCM" else None
+    if meaning is None:
+        return None
+    copy = Dataset()
+    copy.CodeValue, copy.CodingSchemeDesignator, copy.CodeMeaning = item.CodeValue, "DCM", meaning
+    return copy
 
 
 def _drop_unproven_removal(copy: Dataset) -> list[str]:

@@ -28,7 +28,8 @@ def read_radiograph(source: SourceImage, scope: Scope, decoder: Decoder) -> Radi
         If the image is declined, if its pixels cannot be decoded, or if the file is not the one whose header was read;
         the reason is coded.
     """
-    check_scope(source.header, scope)
+    unknown_part = source.was_emptied("BodyPartExamined") or source.was_emptied("AnatomicRegionSequence")
+    check_scope(source.header, scope, unknown_part=unknown_part)
     if not source.has_pixel_data:
         raise UnsupportedImageError(DeclinedReason.NO_PIXEL_DATA, "no pixel data; send the whole image")
     reply = _pixels_of(source, decoder)

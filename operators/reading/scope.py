@@ -69,7 +69,7 @@ _SIDE_CODES = {  # of Anatomic Region Modifier Sequence (CID 244), also in the r
 
 
 def body_part(header: Dataset) -> str | None:
-    """Return the body part that a header names: Body Part Examined, else Anatomic Region Sequence, else None."""
+    """Return the defined term of a header: Body Part Examined, else that of Anatomic Region Sequence, else None."""
     named = normalise_body_part(str(header.get("BodyPartExamined") or ""))
     regions = header.get("AnatomicRegionSequence")
     return named or (body_part_of_region(regions[0]) if regions else None)
@@ -140,8 +140,13 @@ def is_image(header: Dataset, *, has_pixel_data: bool) -> bool:
     return has_pixel_data
 
 
-def check_scope(header: Dataset, scope: Scope) -> None:
+def check_scope(header: Dataset, scope: Scope, *, unknown_part: bool = False) -> None:
     """Raise unless the header is that of a radiograph in scope.
+
+    Parameters
+    ----------
+    unknown_part
+        Whether the source named a body part, but by no term or code that is known, so that it is not in ``header``.
 
     Raises
     ------
@@ -159,6 +164,11 @@ def check_scope(header: Dataset, scope: Scope) -> None:
     ):
         raise UnsupportedImageError(DeclinedReason.COLOUR, "not a grey-scale image (MONOCHROME1 or MONOCHROME2)")
     part = body_part(header)
+    if part is None and unknown_part:
+        raise UnsupportedImageError(
+            DeclinedReason.BODY_PART_OUT_OF_SCOPE,
+            "the body part is named by no defined term (PS3.16 Annex L) and no code of a region that OsteoMAP knows",
+        )
     if part is not None and part not in scope.body_parts:
         raise UnsupportedImageError(
             DeclinedReason.BODY_PART_OUT_OF_SCOPE,

@@ -41,6 +41,23 @@ BODY_PARTS: Mapping[str, Code] = {
     "UPPERLIMB": Code("53120007", "SCT", "Upper limb"),
     "WRIST": Code("74670003", "SCT", "Wrist joint"),
 }
+# The other defined terms of PS3.16 Annex L (human anatomy): an image of such a part is out of scope, by its name. No
+# other text than these and the terms above is ever repeated in a result: it could be anything, also a patient's name.
+_OTHER_TERMS = (
+    "ABDOMEN ABDOMENPELVIS ADRENAL AORTA AXILLA BACK BLADDER BRAIN BREAST BRONCHUS BUTTOCK CALF CAROTID "
+    "CEREBELLUM CERVIX CHEEK CHEST CHESTABDOMEN CHESTABDPELVIS CIRCLEOFWILLIS COCCYX COLON CORNEA "
+    "CORONARYARTERY CSPINE CTSPINE DUODENUM EAR ESOPHAGUS EYE EYELID FACE GALLBLADDER HEAD HEADNECK HEART "
+    "IAC ILEUM ILIUM JAW JEJUNUM KIDNEY LARYNX LIVER LSPINE LSSPINE LUNG MANDIBLE MAXILLA MEDIASTINUM "
+    "MOUTH NECK NECKCHEST NECKCHESTABDOMEN NECKCHESTABDPELV NOSE ORBIT OVARY PANCREAS PAROTID PENIS "
+    "PHARYNX PROSTATE RADIUS RADIUSULNA RECTUM RIB SCALP SCJOINT SCLERA SCROTUM SIJOINT SKULL SPINE "
+    "SPLEEN SSPINE STERNUM STOMACH SUBMANDIBULAR TESTIS THYMUS THYROID TIBIAFIBULA TLSPINE TMJ TONGUE "
+    "TRACHEA TSPINE ULNA URETER URETHRA UTERUS VAGINA VULVA WHOLEBODY ZYGOMA"
+)
+OTHER_BODY_PARTS = frozenset(re.findall("[A-Z]+", _OTHER_TERMS))
+# View Position: the defined terms of PS3.3 C.8.1.1, and what equipment writes for the other views of the limbs
+# (CID 4010), as no section of the Standard has a term for them.
+VIEW_POSITIONS = frozenset(("AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LAT", "OBL", "AXIAL"))
+_VIEW_SYNONYMS: Mapping[str, str] = {"LATERAL": "LAT", "OBLIQUE": "OBL", "AX": "AXIAL"}
 # What equipment writes instead of the defined term, and the concepts that have no term of their own in the table.
 _BODY_PART_SYNONYMS: Mapping[str, str] = {
     "TIBIA": "LEG",
@@ -110,28 +127,26 @@ def in_sentence(code: Code) -> str:
 
 
 def normalise_body_part(text: str) -> str | None:
-    """Return the defined term of a Body Part Examined as equipment writes it, or None if it is empty.
-
-    A term that the table does not know comes back as it is: it names a body part, only not one of ours.
-    """
+    """Return the defined term in a Body Part Examined as equipment writes it, or None if there is none."""
     term = "".join(character for character in text.upper() if character.isalnum())
-    if not term:
-        return None
     words = [_BODY_PART_SYNONYMS.get(word, word) for word in (term, *re.findall("[A-Z0-9]+", text.upper()))]
-    return next((word for word in words if word in BODY_PARTS), term)
+    return next((word for terms in (BODY_PARTS, OTHER_BODY_PARTS) for word in words if word in terms), None)
+
+
+def normalise_view_position(text: str) -> str | None:
+    """Return the term of a View Position as equipment writes it, or None if it is none."""
+    term = "".join(character for character in text.upper() if character.isalnum())
+    term = _VIEW_SYNONYMS.get(term, term)
+    return term if term in VIEW_POSITIONS else None
 
 
 def body_part_of_region(region: Dataset) -> str | None:
-    """Return the defined term of an Anatomic Region Sequence item, or None if it has no code.
+    """Return the defined term of an Anatomic Region Sequence item, or None if the table does not know its code.
 
-    A region that the table does not know comes back as its scheme and code. Retired SNOMED RT codes (SRT) are
-    understood.
+    Retired SNOMED RT codes (SRT) are understood.
     """
-    value, scheme = region.get("CodeValue"), region.get("CodingSchemeDesignator")
-    if not value or not scheme:
-        return None
-    code = Code(str(value), str(scheme), "")
-    return next((term for known, term in _TERM_OF_REGION.items() if known == code), f"{scheme} {value}")
+    code = Code(str(region.get("CodeValue") or ""), str(region.get("CodingSchemeDesignator") or ""), "")
+    return next((term for known, term in _TERM_OF_REGION.items() if known == code), None)
 
 
 def place(body_part: str | None, laterality: str | None = None, view_position: str | None = None) -> str:

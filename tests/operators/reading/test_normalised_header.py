@@ -19,9 +19,16 @@ from operators.encoding.image_objects import encode_image
 from operators.reading.decoder_process import _answer as answer
 from operators.reading.grey_scale import render
 from operators.reading.header_values import valid_values
-from operators.reading.normalised_header import IF_PRESENT, TYPE_2, check_identity, is_referable, normalise
+from operators.reading.normalised_header import (
+    IF_PRESENT,
+    TYPE_2,
+    check_identity,
+    is_referable,
+    normalise,
+    without_descriptions,
+)
 from operators.reading.scope import body_part, check_scope
-from operators.records.codes import BODY_PARTS, normalise_body_part
+from operators.records.codes import BODY_PARTS
 from operators.records.errors import ImageError
 from operators.records.images import EncodedImage
 from operators.records.rules import ObjectRule, Scope
@@ -181,10 +188,11 @@ def test_what_says_the_same_is_kept(name, keyword, value, tmp_path):
     ("text", "term"),
     [
         ("Chest", "CHEST"),
-        ("chest pa", "CHEST PA"),
+        ("chest pa", "CHEST"),
         ("C-SPINE", "CSPINE"),
-        ("LUMBAR SPINE LATERAL", "LUMBARSPINELATER"),
+        ("LUMBAR SPINE LATERAL", "SPINE"),
         ("left wrist, two views", "WRIST"),
+        ("SMITH JOHN, HAND", "HAND"),
     ],
 )
 def test_a_body_part_in_free_text_still_names_one(text, term):
@@ -192,7 +200,63 @@ def test_a_body_part_in_free_text_still_names_one(text, term):
     put("BodyPartExamined", text)(ds)
     copy, changes = normalise(ds)
     assert (copy.BodyPartExamined, changes) == (term, ["(0018,0015) BodyPartExamined rewritten"])
-    assert body_part(copy) == normalise_body_part(text)[:16]
+    assert body_part(copy) == term
+
+
+@pytest.mark.parametrize("text", ["SMITH", "SMITH^JOHN", "Handgelenk", "---", "WRISTS", "Müller", "UNKNOWN"])
+@pytest.mark.parametrize("keyword", ["BodyPartExamined", "ViewPosition"])
+def test_what_is_no_defined_term_is_emptied(keyword, text):
+    ds = radiograph()
+    put(keyword, text)(ds)
+    copy, changes = normalise(ds)
+    assert keyword not in copy
+    assert [line.split()[1:] for line in changes] == [[keyword, "emptied"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "term"), [("ap", "AP"), ("A-P", "AP"), ("Lateral", "LAT"), ("oblique", "OBL"), ("RLO", "RLO"), ("", None)]
+)
+def test_a_view_is_a_term(text, term):
+    ds = radiograph(ViewPosition=None)
+    put("ViewPosition", text)(ds)
+    assert normalise(ds)[0].get("ViewPosition") == term
+
+
+def test_a_region_that_is_not_known_is_emptied_and_a_known_one_has_the_meaning_of_the_table():
+    (item,) = radiograph().AnatomicRegionSequence
+    item.CodeMeaning = "SMITH"
+    copy, changes = normalise(radiograph(AnatomicRegionSequence=[item]))
+    assert (copy.AnatomicRegionSequence[0].CodeMeaning, changes) == ("Wrist joint", [])
+    item.CodeValue = "SMITH"
+    copy, changes = normalise(radiograph(AnatomicRegionSequence=[item]))
+    assert "AnatomicRegionSequence" not in copy
+    assert changes == ["(0008,2218) AnatomicRegionSequence emptied"]
+
+
+@pytest.mark.parametrize("text", ["SMITH", "hu"])
+def test_a_unit_that_is_no_defined_term_counts_as_unspecified(text):
+    copy, changes = normalise(radiograph(RescaleType=text))
+    assert "RescaleType" not in copy
+    assert changes == ["(0028,1054) RescaleType emptied"]
+
+
+def test_descriptions_are_left_out_and_who_it_is_stays():
+    method = Dataset()
+    method.CodeValue, method.CodingSchemeDesignator, method.CodeMeaning = "113100", "DCM", "SMITH"
+    private = Dataset()
+    private.CodeValue, private.CodingSchemeDesignator, private.CodeMeaning = "113100", "99SMITH", "SMITH"
+    texts = {"StudyDescription": "SMITH", "DeidentificationMethod": "SMITH", "PatientIdentityRemoved": "YES"}
+    header, _ = normalise(radiograph(**texts, DeidentificationMethodCodeSequence=[private, method]))
+    plain = without_descriptions(header)
+    assert "SMITH" not in str(plain)
+    assert plain.PatientIdentityRemoved == "YES"
+    assert plain.DeidentificationMethodCodeSequence[0].CodeMeaning == "Basic Application Confidentiality Profile"
+    assert (plain.PatientName, plain.PatientID) == (header.PatientName, header.PatientID)
+    assert header.StudyDescription == "SMITH"  # the header itself is as it was
+    header.DeidentificationMethodCodeSequence = [private]
+    plain = without_descriptions(header)
+    assert "PatientIdentityRemoved" not in plain
+    assert "DeidentificationMethodCodeSequence" not in plain
 
 
 @pytest.mark.parametrize("value", ["120000", "1200", "12", "120000.123456", "235960"])

@@ -200,7 +200,9 @@ def region(value, scheme) -> Dataset:
         ("CHEST", [], "CHEST"),
         ("", [region("72696002", "SCT")], "KNEE"),
         ("", [region("T-D9200", "SRT")], "KNEE"),
-        ("", [region("816094009", "SCT")], "SCT 816094009"),
+        ("", [region("816094009", "SCT")], None),
+        ("SMITH", [region("72696002", "SCT")], "KNEE"),
+        ("SMITH", [], None),
         ("", [region("", "")], None),
         ("", [], None),
     ],
@@ -209,8 +211,13 @@ def test_the_body_part_comes_from_term_or_region(part, regions, expected):
     assert body_part(header(BodyPartExamined=part, AnatomicRegionSequence=regions)) == expected
 
 
-def test_an_unknown_body_part_is_in_scope():
-    check_scope(header(BodyPartExamined=None, AnatomicRegionSequence=None), SCOPE)
+def test_an_absent_body_part_is_in_scope_and_one_that_is_named_otherwise_is_not():
+    nothing = header(BodyPartExamined=None, AnatomicRegionSequence=None)
+    check_scope(nothing, SCOPE)
+    with pytest.raises(UnsupportedImageError, match="no defined term") as caught:
+        check_scope(nothing, SCOPE, unknown_part=True)
+    assert caught.value.reason == "body_part_out_of_scope"
+    check_scope(header(), SCOPE, unknown_part=True)  # one of the two is known
 
 
 def test_only_a_detector_spacing_counts():
