@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 import traceback
@@ -43,8 +44,8 @@ def run(argv: list[str]) -> int:
         logger.error("%s", error)
         return 2
     with analyser:
-        if not source.exists():
-            logger.error("no input at %s; check -i / HOLOSCAN_INPUT_PATH", source)
+        if not _is_readable(source):
+            logger.error("no input at %s that may be read; check -i / HOLOSCAN_INPUT_PATH and access rights", source)
             return 2
         return _analyse(analyser, source, output)
 
@@ -58,6 +59,11 @@ def _context(argv: list[str]) -> AppContext:
     finally:
         logging.disable(logging.NOTSET)
         hide_header_values()
+
+
+def _is_readable(source: Path) -> bool:
+    """Say whether the input exists and may be read; of a folder, whether it may be listed."""
+    return os.access(source, os.R_OK | os.X_OK if source.is_dir() else os.R_OK)
 
 
 def _output_folder(output: Path, source: Path) -> Path:

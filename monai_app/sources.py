@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from io import BytesIO
 from itertools import count
 from pathlib import Path
@@ -44,7 +45,7 @@ def _files(sources: Iterable[Source], numbers: Iterator[int]) -> Iterator[Source
         if isinstance(source, str | Path):
             path = Path(source).resolve()
             if path.is_dir():
-                yield from (SourceFile(file.path, f"{path.name}/{file.name}") for file in list_files(path))
+                yield from (replace(file, name=f"{path.name}/{file.name}") for file in list_files(path))
             else:
                 yield SourceFile(path, path.name)
         elif isinstance(source, Dataset):

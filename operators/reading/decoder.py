@@ -220,6 +220,8 @@ class FileReader:
 
     def header(self, file: SourceFile) -> HeaderReply | None:
         """Read a header; None for a file that is not DICOM; raises InvalidDicomError if it cannot be read."""
+        if file.problem is not None:
+            raise InvalidDicomError(FailedReason.UNREADABLE_FILE, file.problem)
         try:
             with self._alone():
                 reply = self._decoder.header(file.data)

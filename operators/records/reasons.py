@@ -145,9 +145,9 @@ REASONS: Mapping[Reason | DoubtReason, ReasonText] = {
     FailedReason.UNREADABLE_FILE: ReasonText(
         "UNREADABLE",
         "File not readable",
-        "The file is damaged, or not complete.",
-        "Send it again.",
-        "a DICOM file whose header cannot be parsed",
+        "The file is damaged, not complete, or must not be read.",
+        "Send it again, or correct its access rights; the note says more.",
+        "a DICOM header that cannot be parsed, a file or folder that must not be read, a link that is not followed",
     ),
     FailedReason.HEADER_INVALID: ReasonText(
         "HEADER-INVALID",

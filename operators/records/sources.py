@@ -29,11 +29,14 @@ class SourceFile:
         Its path relative to the input folder, for ``result.json`` only.
     content
         The bytes of a file in memory; None: they are read from ``path``.
+    problem
+        Why it cannot be read, in one line, if listing the folder has told already; it may stand for a whole folder.
     """
 
     path: Path
     name: str
     content: bytes | None = None
+    problem: str | None = None
 
     @property
     def data(self) -> Path | bytes:

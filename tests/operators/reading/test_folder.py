@@ -306,9 +306,73 @@ def test_the_output_folder_is_not_read(tmp_path, reader):
     assert files == ["1.dcm"]
 
 
+def listed(folder) -> dict[str, str | None]:
+    return {file.name: file.problem for file in list_files(folder)}
+
+
+def test_a_folder_without_access_rights_is_told_and_counted(tmp_path, reader, monkeypatch, caplog):
+    save(radiograph("a"), tmp_path / "in" / "1.dcm")
+    save(radiograph("b"), tmp_path / "in" / "CANARY" / "2.dcm")
+    real = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "CANARY":
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert outcomes(tmp_path / "in", reader) == {"1.dcm": None, "CANARY": ("failed", "unreadable_file")}
+    assert "a folder that cannot be listed (PermissionError)" in caplog.text
+    assert "CANARY" not in caplog.text
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_file_and_a_folder_that_may_not_be_read_are_told_and_counted(tmp_path, reader):
+    save(radiograph("a"), tmp_path / "1.dcm")
+    save(radiograph("b"), tmp_path / "2.dcm").chmod(0)
+    save(radiograph("c"), tmp_path / "folder" / "3.dcm").parent.chmod(0)
+    failed = ("failed", "unreadable_file")
+    assert outcomes(tmp_path, reader) == {"1.dcm": None, "2.dcm": failed, "folder": failed}
+    (tmp_path / "folder").chmod(0o700)
+
+
+def test_links_are_followed_to_files_and_told_of_folders_that_would_be_missing(tmp_path, reader):
+    save(radiograph("outside"), tmp_path / "outside" / "1.dcm")
+    save(radiograph("inside"), tmp_path / "in" / "folder" / "2.dcm")
+    for name, target in {
+        "circle": "circle",
+        "dead": "nothing",
+        "file": tmp_path / "outside" / "1.dcm",
+        "linked": tmp_path / "outside",
+        "twice": "folder",
+        "up": "..",
+    }.items():
+        (tmp_path / "in" / name).symlink_to(target)
+    problems = listed(tmp_path / "in")
+    assert {name for name, problem in problems.items() if problem is None} == {"file", "folder/2.dcm"}
+    assert {name: problem.split(",")[0] for name, problem in problems.items() if problem} == {
+        "circle": "a symbolic link to nothing",
+        "dead": "a symbolic link to nothing",
+        "linked": "a symbolic link to a folder outside the input",
+        "up": "a symbolic link to a folder outside the input",
+    }
+    failed = ("failed", "unreadable_file")
+    assert outcomes(tmp_path / "in", reader) == dict.fromkeys(("circle", "dead", "linked", "up"), failed) | {
+        "file": None,
+        "folder/2.dcm": None,
+    }
+
+
+def test_what_is_neither_file_nor_folder_is_left_alone(tmp_path):
+    save(radiograph("a"), tmp_path / "1.dcm")
+    os.mkfifo(tmp_path / "pipe")
+    assert listed(tmp_path) == {"1.dcm": None}
+
+
 def test_one_file_is_an_input_too(tmp_path):
     path = save(radiograph(), tmp_path / "1.dcm")
     assert [file.name for file in list_files(path)] == ["1.dcm"]
+    (tmp_path / "empty").mkdir()
     assert list(list_files(tmp_path / "empty")) == []
 
 
