@@ -17,8 +17,6 @@ from training import demo
 
 pytestmark = pytest.mark.external
 
-NOT_YET = "boxes of the report for cornerstone, segmentations for dwv (tests/readers/test_readers.py)"
-
 # One header variant a study; tests/integration/test_matrix.py has many more, without the models.
 VARIANTS = {
     "dx": {},
@@ -65,7 +63,6 @@ def test_no_judge_finds_an_error(variants, source):
     assert not found, "\n".join(found)
 
 
-@pytest.mark.xfail(reason=NOT_YET, strict=True)
 @pytest.mark.readers
 def test_no_reader_reads_another_result(variants, source):
     found = wrong_readings(variants, source)
@@ -106,7 +103,6 @@ def test_real_dicom_files_give_valid_objects(real_run, shared):
     assert not found, "\n".join(found)
 
 
-@pytest.mark.xfail(reason=NOT_YET, strict=True)
 @pytest.mark.readers
 @pytest.mark.shared_data
 def test_no_reader_reads_another_result_of_real_files(real_run, shared):

@@ -27,13 +27,6 @@ def combinations() -> Iterator[tuple[str, str, str]]:
                     yield name, kind, case
 
 
-def not_yet(reader: str, kind: str, case: str) -> str | None:
-    """Return why a reader cannot read an object rightly so far."""
-    if reader == "cornerstone adapters" and kind == "sr" and CASES[case][0] != "normal":
-        return "wants the box under the first measurement of its group"
-    return None
-
-
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory) -> Mapping[str, WrittenStudy]:
     folder = tmp_path_factory.mktemp("readers")
@@ -47,16 +40,13 @@ def readings_of(studies) -> Callable[[str], Mapping[Path, Reading]]:
 
 
 @pytest.mark.parametrize("combination", combinations(), ids="-".join)
-def test_a_reader_reads_what_is_so(request, readings_of, studies, tally, combination):
+def test_a_reader_reads_what_is_so(readings_of, studies, tally, combination):
     reader, kind, case = combination
     paths, readings = studies[case].of(kind), readings_of(reader)
     assert paths
     found = {path: wrong(kind, path, readings[path], studies[case].expected) for path in paths}
     for path, said in found.items():
         tally.count_reading(reader, kind, was_read="error" not in readings[path], errors=len(said))
-    reason = not_yet(*combination)
-    if reason is not None:
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     assert not any(found.values()), found
 
 

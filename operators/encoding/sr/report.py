@@ -5,7 +5,7 @@ It is the root of a study's results: its evidence lists every source image and e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 from highdicom import sr
@@ -54,6 +54,7 @@ def _build(request: StudyRequest, sources: Sequence[SourceImage]) -> Dataset:
     series_uid = derive_series_uid(provenance, request.kind, sources[0].header, request.subject)
     content = _content(study, request.outcome, sources, provenance)
     content[0].ContentSequence.extend(_composite(ds) for ds in others.values())
+    _separate(content)
     report = REPORT_CLASS(
         evidence=evidence,
         content=content,
@@ -99,7 +100,7 @@ def _content(
     )
     items = content[0].ContentSequence
     measurements = items.pop()
-    items.append(summary(study, outcome, provenance.finding))
+    items.append(summary(study, outcome, provenance))
     items.append(image_library(sources, study.included))
     items.append(measurements)
     items.append(evaluations(study, outcome, unshown))
@@ -110,6 +111,14 @@ def _doubts(image: EncodedImage) -> tuple[DoubtReason, ...]:
     """Return the reasons for doubt that the report tells of an image, accepted ones too."""
     radiograph = image.segmentation.localization.classification.radiograph
     return (*radiograph.doubts, *radiograph.relaxed)
+
+
+def _separate(items: Iterable[Dataset]) -> None:
+    """Say of every container that its items are separate statements: viewers of continuous ones print no names."""
+    for item in items:
+        if item.ValueType == sr.ValueTypeValues.CONTAINER.value:
+            item.ContinuityOfContent = "SEPARATE"
+            _separate(item.get("ContentSequence", ()))
 
 
 def _observation_context(provenance: Provenance) -> sr.ObservationContext:

@@ -22,7 +22,7 @@ from operators.records.codes import (
     in_sentence,
 )
 from operators.records.images import EncodedImage
-from operators.records.provenance import RESEARCH_USE_ONLY
+from operators.records.provenance import RESEARCH_USE_ONLY, Model, Provenance
 from operators.records.sources import ExcludedImage, SourceImage
 from operators.records.states import State
 from operators.records.study import Study, StudyOutcome
@@ -39,16 +39,17 @@ _STATUS: Mapping[tuple[bool, bool], Code] = {
 }
 
 
-def summary(study: Study[EncodedImage], outcome: StudyOutcome, finding: Code) -> sr.TextContentItem:
-    """Return the study in words: what came out, then one line per image, also of those that were not analysed.
+def summary(study: Study[EncodedImage], outcome: StudyOutcome, provenance: Provenance) -> sr.TextContentItem:
+    """Return the study in words: what came out, a line per image, also of those that were not analysed, the models.
 
     It is one item, before all others, so that no viewer tears it apart; TID 1500 may be extended by it.
     """
     lines = [
         f"{RESEARCH_USE_ONLY}. Automatic result, not reviewed by a physician.",
-        _result(outcome, finding),
+        _result(outcome, provenance.finding),
         _counts(study),
         *(_line(number, image) for number, image in enumerate(study.images, start=1)),
+        *(_model(model) for model in provenance.models),
     ]
     return sr.TextContentItem(codes.DCM.Summary, "\r\n".join(lines), sr.RelationshipTypeValues.CONTAINS)
 
@@ -119,6 +120,12 @@ def _line(number: int, image: EncodedImage | ExcludedImage) -> str:
         f"probability {localization.classification.probability:.3f}, {marked}."
     )
     return " ".join((found, *_remarks(image)))
+
+
+def _model(model: Model) -> str:
+    """Return a model in words, with its weights and what shaped the results."""
+    parameters = (("sha256", model.sha256), *model.parameters)
+    return f"Model {model.name} {model.version}: {', '.join(f'{name} {text}' for name, text in parameters)}."
 
 
 def _in_words(state: State) -> str:
