@@ -21,10 +21,10 @@ from monai_app.runtime import hide_header_values
 from monai_app.settings import SettingsError, embedded_models
 from operators.reading.folder import list_files
 from operators.reading.study_index import StudyIndex
-from operators.records.errors import BundleError
+from operators.records.errors import BundleError, ImageError, InvalidDicomError
 from operators.records.reasons import FailedReason
 from operators.records.states import State
-from operators.records.study import ReportedStudy
+from operators.records.study import ReportedStudy, internal_error
 from operators.reporting.output_folder import write_study
 from operators.reporting.summaries import ImageSummary, StudySummary
 
@@ -97,7 +97,13 @@ def _analyse(analyser: Analyser, source: Path, output: Path) -> int:
         report.expect(len(uids), index.ignored)
 
         def collect(reported: ReportedStudy) -> None:
-            report.add(reported, write_study(reported, output))
+            try:
+                report.add(reported, write_study(reported, output))
+            except OSError:
+                raise  # the disk is full, or the folder gone: so it is for the next study
+            except Exception as error:  # noqa: BLE001 - a mistake of ours costs one study, not the run
+                uid = reported.study.study_instance_uid
+                report.add_lost(_lost_study(index, uid, internal_error(error, f"study {uid}")))
 
         def graph() -> OsteoMapApp:
             return OsteoMapApp(analyser.stages, index.studies(now), collect)
@@ -139,15 +145,16 @@ def _add_lost_studies(index: StudyIndex, report: RunReport) -> int:
     """Account for the studies that the run did not finish; return how many they are."""
     finished = {study.study_instance_uid for study in report.studies}
     lost = [uid for uid in index.study_uids if uid not in finished]
+    ended = InvalidDicomError(FailedReason.INTERNAL_ERROR, "the run ended before this study was finished; run it again")
     for uid in lost:
-        detail = "the run ended before this study was finished; run it again"
-        reason = FailedReason.INTERNAL_ERROR
-        images = tuple(
-            ImageSummary(name, None, State.FAILED, reason, detail, None, None, None, None)
-            for name in index.file_names(uid)
-        )
-        report.add_lost(StudySummary(uid, None, State.FAILED, None, (), images))
+        report.add_lost(_lost_study(index, uid, ended))
     return len(lost)
+
+
+def _lost_study(index: StudyIndex, uid: str | None, error: ImageError) -> StudySummary:
+    """Return what is told of a study of which nothing is written."""
+    images = tuple(ImageSummary(name, None, *error.outcome, None, None, None, None) for name in index.file_names(uid))
+    return StudySummary(uid, None, State.FAILED, None, (), images)
 
 
 def _run_once(application: OsteoMapApp) -> bool:

@@ -21,13 +21,13 @@ from operators.localization.localize import localize
 from operators.networks.bundle import Bundle, Models
 from operators.reading.decoder import Decoder
 from operators.reading.radiographs import read_radiograph
-from operators.records.errors import AnalysisCancelledError, EncodingError
+from operators.records.errors import AnalysisCancelledError, EncodingError, ImageError
 from operators.records.images import Classification, EncodedImage, Localization, Radiograph, Segmentation
 from operators.records.provenance import Provenance
 from operators.records.rules import TURNED, BoxRule, MapRule, ObjectRule, PromptRule, Rules, Scope, TurnRule
 from operators.records.run_description import RunDescription
 from operators.records.sources import SourceImage
-from operators.records.study import ReportedStudy, Study, StudyOutcome
+from operators.records.study import ReportedStudy, Study, StudyOutcome, internal_error
 from operators.reporting.pdf_document import render_pdf
 from operators.segmentation.outline import segment
 
@@ -75,17 +75,24 @@ class ImageStage:
 class StudyStage:
     """A stage that looks at a study as a whole; parameters as above.
 
-    ``step`` is given the study and what says whether the caller has asked to stop.
+    ``step`` is given the study and what says whether the caller has asked to stop; ``failed`` says what a study comes
+    to that meets a mistake of ours in it.
     """
 
     name: str
     receives: str
     emits: str
     step: Callable[[Study[Any], Cancelled], Any]
+    failed: Callable[[Study[Any], ImageError], Any] = Study.fail
 
     def __call__(self, study: Study[Any], cancelled: Cancelled = _never) -> Any:
         """Take a study through the stage; errors as above."""
-        return self.step(study, cancelled)
+        try:
+            return self.step(study, cancelled)
+        except AnalysisCancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge of a stage: a mistake of ours costs one study, not the run
+            return self.failed(study, internal_error(error, f"study {study.study_instance_uid}"))
 
 
 Stage: TypeAlias = ImageStage | StudyStage
@@ -179,7 +186,11 @@ def object_stages(rule: ObjectRule, description: RunDescription) -> tuple[StudyS
     """Return the stages that build the DICOM objects: those of every image, then those of the study."""
     return (
         StudyStage("dicom_objects", "segmentations", "encoded_images", partial(_encode_images, rule, description)),
-        StudyStage("dicom_report", "encoded_images", "reported_studies", partial(_report, rule, description)),
+        StudyStage(
+            *("dicom_report", "encoded_images", "reported_studies"),
+            partial(_report, rule, description),
+            partial(_without_report, description),
+        ),
     )
 
 
@@ -221,8 +232,13 @@ def _report(
         return encode_study(study, _outcome(study, description), rule, description, render_pdf)
     except EncodingError as error:
         logger.error("study %s: failed, %s: %s", study.study_instance_uid, error.reason, error.detail)  # noqa: TRY400
-        failed = study.fail(error)
-        return ReportedStudy(failed, _outcome(failed, description), {})
+        return _without_report(description, study, error)
+
+
+def _without_report(description: RunDescription, study: Study[EncodedImage], error: ImageError) -> ReportedStudy:
+    """Return a study whose report cannot be built: all its images have failed."""
+    failed = study.fail(error)
+    return ReportedStudy(failed, _outcome(failed, description), {})
 
 
 def _outcome(study: Study[EncodedImage], description: RunDescription) -> StudyOutcome:

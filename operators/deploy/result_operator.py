@@ -8,6 +8,7 @@ from typing import Any
 
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 
+from operators.deploy.unquoted_errors import unquoted
 from operators.records.study import ReportedStudy
 
 
@@ -27,7 +28,8 @@ class ResultOperator(Operator):
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
         """Hand over one study."""
-        reported = op_input.receive("reported_studies")
-        started = time.perf_counter()
-        self.collect(reported)
-        self.seconds += time.perf_counter() - started
+        with unquoted():
+            reported = op_input.receive("reported_studies")
+            started = time.perf_counter()
+            self.collect(reported)
+            self.seconds += time.perf_counter() - started

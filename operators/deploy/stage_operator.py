@@ -7,6 +7,7 @@ from typing import Any
 
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 
+from operators.deploy.unquoted_errors import unquoted
 from operators.pipeline import Stage
 
 
@@ -36,8 +37,9 @@ class StageOperator(Operator):
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
         """Take one study through the stage; an operator that does not emit stalls the graph."""
-        study = op_input.receive(self.stage.receives)
-        started = time.perf_counter()
-        result = self.stage(study)
-        self.seconds += time.perf_counter() - started
-        op_output.emit(result, self.stage.emits)
+        with unquoted():
+            study = op_input.receive(self.stage.receives)
+            started = time.perf_counter()
+            result = self.stage(study)
+            self.seconds += time.perf_counter() - started
+            op_output.emit(result, self.stage.emits)

@@ -8,6 +8,7 @@ from typing import Any
 
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 
+from operators.deploy.unquoted_errors import unquoted
 from operators.records.sources import SourceImage
 from operators.records.study import Study
 
@@ -28,10 +29,11 @@ class StudiesOperator(Operator):
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
         """Read the headers of the next study."""
-        started = time.perf_counter()
-        study = next(self.studies, None)
-        self.seconds += time.perf_counter() - started
-        if study is None:
-            self.stop_execution()
-        else:
-            op_output.emit(study, "studies")
+        with unquoted():
+            started = time.perf_counter()
+            study = next(self.studies, None)
+            self.seconds += time.perf_counter() - started
+            if study is None:
+                self.stop_execution()
+            else:
+                op_output.emit(study, "studies")

@@ -22,7 +22,7 @@ from operators.records.errors import ImageError, InvalidDicomError, UnsupportedI
 from operators.records.reasons import DeclinedReason, FailedReason, Reason
 from operators.records.sources import ExcludedImage, HeaderReply, Ignored, SourceFile, SourceImage, contradictions
 from operators.records.states import State
-from operators.records.study import Study
+from operators.records.study import Study, internal_error
 
 logger = logging.getLogger(__name__)
 
@@ -193,8 +193,15 @@ class StudyIndex:
     def studies(self, clock: Clock) -> Iterator[Study[SourceImage]]:
         """Yield the studies in the order of their first file; ``clock`` says when the analysis of each begins."""
         for uid in self.study_uids:
-            images = tuple(self._image(row) for row in self._rows("*", uid))
-            yield Study(uid, images if uid is None else _of_one_patient(uid, images), clock())
+            images: tuple[SourceImage | ExcludedImage, ...]
+            try:
+                images = tuple(self._image(row) for row in self._rows("*", uid))
+                images = images if uid is None else _of_one_patient(uid, images)
+            except Exception as error:  # noqa: BLE001 - a mistake of ours costs one study, not those behind it
+                outcome = internal_error(error, f"study {uid}").outcome
+                names = self.file_names(uid)
+                images = tuple(ExcludedImage(SourceFile(Path(name), name), *outcome) for name in names)
+            yield Study(uid, images, clock())
 
     def _image(self, row: Any) -> SourceImage | ExcludedImage:
         _, _, _, name, path, in_memory, header, has_pixel_data, changes, sha256, state, reason, detail = row

@@ -70,6 +70,16 @@ class EncodingError(ImageError):
         super().__init__(FailedReason.ENCODING_ERROR, detail)
 
 
+class InternalError(ImageError):
+    """A mistake of ours was met; what was raised is told by its kind only, as its text may quote a header."""
+
+    state = State.FAILED
+
+    def __init__(self, error: Exception) -> None:
+        kind = type(error).__name__
+        super().__init__(FailedReason.INTERNAL_ERROR, f"an internal error ({kind}); please report it")
+
+
 class BundleError(OsteoMapError):
     """A bundle is incomplete, altered or not usable; raised before any data is read."""
 

@@ -12,9 +12,8 @@ from typing import Generic, Protocol, TypeVar
 
 from pydicom.dataset import Dataset
 
-from operators.records.errors import AnalysisCancelledError, ImageError
+from operators.records.errors import AnalysisCancelledError, ImageError, InternalError
 from operators.records.images import EncodedImage
-from operators.records.reasons import FailedReason
 from operators.records.sources import ExcludedImage, SourceImage
 from operators.records.states import State
 
@@ -91,15 +90,19 @@ def _take(image: Image_co | ExcludedImage, stage: Callable[[Image_co], Next]) ->
         return ExcludedImage(image.source, *error.outcome)
     except Exception as error:  # noqa: BLE001
         # The edge of a stage: one image that meets a mistake of ours must not cost the other images of the run.
-        # The error's text may quote the header, so only its kind and place are logged.
-        kind, place = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(place.filename).name}:{place.lineno}"
-        logger.error(
-            "%s: failed, internal_error: %s at %s; please report it", image.source.sop_instance_uid, kind, where
-        )  # noqa: TRY400
-        logger.debug("where:\n%s", "".join(traceback.format_tb(error.__traceback__)))
-        detail = f"an internal error ({kind}); please report it"
-        return ExcludedImage(image.source, State.FAILED, FailedReason.INTERNAL_ERROR, detail)
+        return ExcludedImage(image.source, *internal_error(error, image.source.sop_instance_uid).outcome)
+
+
+def internal_error(error: Exception, what: str) -> InternalError:
+    """Log an exception that nobody expected, and return what is told of ``what`` it has met.
+
+    The exception's text may quote the header, so only its kind and place are logged.
+    """
+    kind, place = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}:{place.lineno}"
+    logger.error("%s: failed, internal_error: %s at %s; please report it", what, kind, where)  # noqa: TRY400
+    logger.debug("where:\n%s", "".join(traceback.format_tb(error.__traceback__)))
+    return InternalError(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,16 +35,38 @@ def test_two_runs_in_one_process(studies, tmp_path):
     assert all(value >= 0 for value in first.result["seconds"].values())
 
 
-def test_an_internal_error_ends_the_run_and_loses_no_study(studies, tmp_path, monkeypatch):
+@pytest.mark.parametrize("place", [(application, "write_study"), (pipeline, "encode_study")], ids=["end", "stage"])
+def test_a_mistake_of_ours_costs_one_study_and_its_text_is_not_printed(studies, tmp_path, monkeypatch, capfd, place):
+    real, calls = getattr(*place), []
+
+    def sometimes(*args):
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("SMITH")
+        return real(*args)
+
+    monkeypatch.setattr(*place, sometimes)
+    done = run(studies, tmp_path / "out")
+    assert (done.code, done.result["exit_code"]) == (3, 3)
+    assert (done.result["counts"]["images"], done.result["counts"]["failed"]) == (4, 1)
+    assert [image["reason"] for image in done.images.values()].count("internal_error") == 1
+    printed = capfd.readouterr()
+    assert "SMITH" not in printed.out + printed.err
+
+
+def test_an_operator_that_fails_ends_the_run_and_neither_loses_a_study_nor_prints_a_text(
+    studies, tmp_path, monkeypatch, capfd
+):
     def fail(*_):
         raise RuntimeError("SMITH")
 
-    monkeypatch.setattr("monai_app.run.write_study", fail)
+    monkeypatch.setattr(pipeline.ImageStage, "__call__", fail)
     done = run(studies, tmp_path / "out")
-    assert done.code == 1
-    assert done.result["exit_code"] == 1
+    assert (done.code, done.result["exit_code"]) == (1, 1)
     assert done.result["counts"]["failed"] == done.result["counts"]["images"] == 4
     assert {image["reason"] for image in done.images.values()} == {"internal_error"}
+    printed = capfd.readouterr()
+    assert "SMITH" not in printed.out + printed.err
 
 
 def test_a_scheduler_that_ends_at_once_loses_no_study(studies, tmp_path, monkeypatch, capfd):

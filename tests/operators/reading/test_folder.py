@@ -33,6 +33,7 @@ from pydicom.uid import (
 )
 
 from operators.encoding.remarks import Remark, remarks
+from operators.reading import study_index
 from operators.reading.decoder import Decoder, FileReader
 from operators.reading.folder import list_files
 from operators.reading.study_index import StudyIndex, index_files
@@ -418,6 +419,21 @@ def test_a_header_comes_back_as_it_was_read(tmp_path, reader):
     assert study.included[0].header == read.header
     assert study.included[0].has_pixel_data is read.has_pixel_data
     assert study.analysed_at == NOW
+
+
+def test_a_study_that_meets_a_mistake_of_ours_costs_no_other_study(tmp_path, reader, monkeypatch, caplog):
+    for name in ("a", "b", "c"):
+        save(radiograph(name), tmp_path / f"{name}.dcm")
+    real = study_index.source_image
+
+    def broken(file, reply):
+        if file.name == "b.dcm":
+            raise AttributeError("SMITH^JOHN")
+        return real(file, reply)
+
+    monkeypatch.setattr(study_index, "source_image", broken)
+    assert outcomes(tmp_path, reader) == {"a.dcm": None, "b.dcm": ("failed", "internal_error"), "c.dcm": None}
+    assert "SMITH" not in caplog.text
 
 
 def test_bytes_are_read_like_files(tmp_path, reader):
