@@ -77,9 +77,13 @@ class Viewer:
     complaints: list[str] = field(default_factory=list)
 
     def open_series(self, description: str, shown: str) -> None:
-        """Double-click a series and wait until a text of it, or the image, is on the page."""
-        self.page.locator("[data-cy^=study-browser-thumbnail]").filter(has_text=description).first.dblclick()
-        self.page.get_by_text(shown).first.wait_for(timeout=60_000)
+        """Double-click a series until a text of it, or the image, is on the page: one that loads may miss a click."""
+
+        def opened() -> None:
+            self.page.locator("[data-cy^=study-browser-thumbnail]").filter(has_text=description).first.dblclick()
+            self.page.get_by_text(shown).first.wait_for(timeout=30_000)
+
+        self.eventually(opened)
         self.page.wait_for_timeout(3_000)  # the canvas is drawn after the text
 
     def picture(self, name: str) -> NDArray[np.uint8]:
