@@ -75,7 +75,8 @@ def box_rule(settings: Settings, classifier: Bundle) -> BoxRule:
 
 def object_rule(settings: Settings) -> ObjectRule:
     """Return which DICOM objects are written."""
-    return ObjectRule(settings.outputs.kinds, settings.outputs.segmentation_series_per_image)
+    outputs = settings.outputs
+    return ObjectRule(outputs.kinds, outputs.segmentation_series_per_image, outputs.compression)
 
 
 def prompt_rule(settings: Settings) -> PromptRule:

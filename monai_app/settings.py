@@ -17,7 +17,7 @@ from operators.encoding.object_kinds import OPTIONAL_KINDS
 from operators.records.codes import unknown_terms
 from operators.records.errors import OsteoMapError
 from operators.records.reasons import DoubtReason
-from operators.records.rules import BOX_METHODS, CUTS, MAP_METHODS, MASKS, MOST_VOTES, PROMPTS
+from operators.records.rules import BOX_METHODS, COMPRESSIONS, CUTS, MAP_METHODS, MASKS, MOST_VOTES, PROMPTS
 
 CONFIG_VARIABLE = "HOLOSCAN_CONFIG_PATH"
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,6 +93,7 @@ class OutputSettings:
     kinds: frozenset[str]
     segmentation_series_per_image: bool = False
     copy_descriptions: bool = False
+    compression: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +184,8 @@ def _fill(kind: type[Any], values: object, where: str) -> Any:
 
 
 def _outputs(values: dict[Any, Any], where: str) -> OutputSettings:
-    """Build the section of switches, whose names are those of the table of objects."""
-    ways = ("segmentation_series_per_image", "copy_descriptions")
+    """Build the section, most keys of which are switches named as in the table of objects."""
+    ways = {"segmentation_series_per_image": False, "copy_descriptions": False, "compression": "none"}
     names = (*OPTIONAL_KINDS, *ways)
     for key, value in values.items():
         if key == "viewer_geometry":
@@ -193,10 +194,12 @@ def _outputs(values: dict[Any, Any], where: str) -> OutputSettings:
             )
         if key not in names:
             raise SettingsError(f"{where}: unknown key {key!r}; known are {', '.join(names)}")
-        if not isinstance(value, bool):
+        if key == "compression" and value not in COMPRESSIONS:
+            raise SettingsError(f"{where}: compression must be one of {', '.join(COMPRESSIONS)}")
+        if key != "compression" and not isinstance(value, bool):
             raise SettingsError(f"{where}: {key}: {value!r} is not bool")
     kinds = frozenset(name for name in OPTIONAL_KINDS if values.get(name))
-    return OutputSettings(kinds, **{name: values.get(name, False) for name in ways})
+    return OutputSettings(kinds, **{name: values.get(name, off) for name, off in ways.items()})
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

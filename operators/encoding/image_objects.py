@@ -6,6 +6,7 @@ import logging
 
 from pydicom.dataset import Dataset
 
+from operators.encoding.compression import compress
 from operators.encoding.object_kinds import OBJECT_KINDS
 from operators.encoding.requests import ImageRequest, ObjectKind, SeriesSubject
 from operators.reading.normalised_header import is_referable
@@ -55,16 +56,20 @@ def encode_image(
             if kind.of_image is not None and (kind.required or kind.name in rule.kinds):
                 alone = kind.segmentation and rule.segmentation_series_per_image
                 series = (own if alone else subject or own, alone)
-                ds = _build(ImageRequest(kind, segmentation, number, tracking, provenance, *series))
+                request = ImageRequest(kind, segmentation, number, tracking, provenance, *series)
+                ds = _build(request, rule.compression)
                 if ds is not None:
                     objects[kind.name] = ds
     return EncodedImage(segmentation, objects, tracking, numbers)
 
 
-def _build(request: ImageRequest) -> Dataset | None:
+def _build(request: ImageRequest, compression: str) -> Dataset | None:
     kind: ObjectKind = request.kind
     try:
-        return None if kind.of_image is None else kind.of_image(request)
+        ds = None if kind.of_image is None else kind.of_image(request)
+        if ds is not None:
+            compress(ds, compression)
+        return ds
     except Exception as error:
         # highdicom and pydicom raise a dozen kinds
         problem = f"the {kind.name} object cannot be built ({type(error).__name__})"

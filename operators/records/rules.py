@@ -204,6 +204,9 @@ class TurnRule:
 TURNED, NOT_TURNED = TurnRule(), TurnRule(check=False)
 
 
+COMPRESSIONS = ("none", "rle", "jpeg_ls")
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectRule:
     """Which DICOM objects are written; see ``app.yaml``, ``outputs``.
@@ -214,10 +217,13 @@ class ObjectRule:
         Names of the optional kinds that are written beside SEG and SR.
     segmentation_series_per_image
         Whether every SEG has a series of its own, as some viewers show only one SEG of a series.
+    compression
+        How pixels of 8 bits and more are compressed without loss: one of ``COMPRESSIONS``.
     """
 
     kinds: frozenset[str]
     segmentation_series_per_image: bool = False
+    compression: str = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,8 @@ def test_another_file_can_be_named(configured):
         (lambda c: c["outputs"].update(video=True), "outputs: unknown key 'video'"),
         (lambda c: c["outputs"].update(sc="yes"), "outputs: sc: 'yes' is not bool"),
         (lambda c: c["outputs"].update(viewer_geometry=True), "outputs: key 'viewer_geometry' is gone"),
+        (lambda c: c["outputs"].update(compression="zip"), "outputs: compression must be one of none, rle, jpeg_ls"),
+        (lambda c: c["outputs"].update(compression=True), "outputs: compression must be one of"),
         (lambda c: c["outputs"].update(copy_descriptions="yes"), "outputs: copy_descriptions: 'yes' is not bool"),
         (lambda c: c["segmentation"].update(prompt="circle"), "prompt must be one of"),
         (lambda c: c["segmentation"].update(votes=0), "votes must be from 1"),
