@@ -38,12 +38,14 @@ class PixelReply:
     """What reading pixels gives.
 
     ``picture`` (rows, columns) float32 [0, 1], MONOCHROME2 sense; ``sha256`` of the stored values and of what the
-    header says of them, ``header_sha256`` of the normalised header that they were read with.
+    header says of them, ``header_sha256`` of the normalised header that they were read with. ``doubtful``: the
+    pixels may be damaged (``dicom_file.StoredValues``).
     """
 
     picture: NDArray[np.float32]
     sha256: str
     header_sha256: str
+    doubtful: bool
 
 
 class Decoder:
@@ -117,7 +119,7 @@ class Decoder:
         """
         reply, body = self._ask("pixels", data)
         picture = np.frombuffer(body, np.float32).reshape(reply["rows"], reply["columns"])
-        return PixelReply(picture, reply["sha256"], reply["header_sha256"])
+        return PixelReply(picture, reply["sha256"], reply["header_sha256"], reply["doubtful"])
 
     def pixel_digest(self, data: FileData) -> str:
         """Return the SHA-256 of an image's stored values, as hexadecimal; data and errors as ``pixels``."""

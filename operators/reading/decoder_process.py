@@ -67,16 +67,17 @@ def _read_header(data: Path | bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def _read_pixels(data: Path | bytes) -> tuple[dict[str, Any], bytes]:
-    header, stored = read_stored_values(data)
+    read = read_stored_values(data)
+    header, stored = read.header, read.values
     picture, (copy, _) = render(stored, header), normalise(header)
     of_picture = f"{_digest(stored)} {padding_range(header)} {picture_description(copy)}"
     reply = {"rows": picture.shape[0], "columns": picture.shape[1], "bytes": picture.nbytes}
     reply |= {"sha256": hashlib.sha256(of_picture.encode()).hexdigest(), "header_sha256": header_digest(copy)}
-    return reply, picture.tobytes()
+    return reply | {"doubtful": read.doubtful}, picture.tobytes()
 
 
 def _read_digest(data: Path | bytes) -> tuple[dict[str, Any], bytes]:
-    return {"sha256": _digest(read_stored_values(data)[1])}, b""
+    return {"sha256": _digest(read_stored_values(data).values)}, b""
 
 
 _JOBS: Mapping[str, Callable[[Path | bytes], tuple[dict[str, Any], bytes]]] = {

@@ -5,6 +5,7 @@ It runs in the decoder's child process (``decoding``), never in the application 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -34,7 +35,7 @@ from operators.reading.bounded_file import BoundedFile, HeaderLimitError, Inflat
 from operators.reading.codestreams import decoding_plugins
 from operators.reading.codestreams.codec_messages import captured_messages
 from operators.reading.codestreams.frame_header import CodestreamError
-from operators.reading.codestreams.frames import sound_frame
+from operators.reading.codestreams.frames import check_codes, sound_frame
 from operators.reading.codestreams.pixel_element import PixelElement, check_what_follows, read_frame, read_native
 from operators.records.errors import InvalidDicomError
 from operators.records.reasons import FailedReason
@@ -45,6 +46,25 @@ LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2
 
 class NotDicomError(Exception):
     """The file is not DICOM at all."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredValues:
+    """The pixels of a file as they are stored.
+
+    Parameters
+    ----------
+    header
+        The full header.
+    values
+        (rows, columns), within what Bits Stored and Pixel Representation allow.
+    doubtful
+        Whether the codestream looks damaged in a way that a sound one can look, too.
+    """
+
+    header: Dataset
+    values: NDArray[np.integer]
+    doubtful: bool
 
 
 def read_header(data: Path | bytes) -> tuple[Dataset, bool]:
@@ -99,12 +119,12 @@ def _parse(file: BinaryIO) -> tuple[Dataset, PixelElement | None]:
     return header, PixelElement(*met[0]) if met else None
 
 
-def read_stored_values(data: Path | bytes) -> tuple[Dataset, NDArray[np.integer]]:
+def read_stored_values(data: Path | bytes) -> StoredValues:
     """Read a file, given by its path or its bytes, with its pixels.
 
     Returns
     -------
-    The header and the stored values, (rows, columns), within what Bits Stored and Pixel Representation allow.
+    The header, its values, and whether they may be damaged.
 
     Raises
     ------
@@ -119,8 +139,7 @@ def read_stored_values(data: Path | bytes) -> tuple[Dataset, NDArray[np.integer]
             header.file_meta = FileMetaDataset()
             header.file_meta.TransferSyntaxUID = UID(_transfer_syntax_without_meta(header))
         try:
-            header.PixelData = _sound_value(file, element, header)
-            decoded = _decode(header)
+            decoded, doubtful = _decode(_sound_value(file, element, header), header)
         except InvalidDicomError:
             raise
         except BaseException as error:  # noqa: BLE001 - codecs raise what they like; this is a child process
@@ -130,11 +149,11 @@ def read_stored_values(data: Path | bytes) -> tuple[Dataset, NDArray[np.integer]
             ) from error
     if decoded.shape != (header.Rows, header.Columns):
         raise InvalidDicomError(FailedReason.PIXEL_DATA_CORRUPT, "the pixel data do not have Rows x Columns values")
-    return header, _within_bits_stored(decoded, header)
+    return StoredValues(header, _within_bits_stored(decoded, header), doubtful)
 
 
 def _sound_value(file: BinaryIO, element: PixelElement | None, header: Dataset) -> bytes:
-    """Return the value of Pixel Data, as the decoders of pydicom take it, after checking all that comes before."""
+    """Return native Pixel Data, or the coded frame, after checking all that can be checked before decoding."""
     if element is None:
         raise CodestreamError("there are no pixel data")
     syntax = header.file_meta.TransferSyntaxUID
@@ -143,17 +162,20 @@ def _sound_value(file: BinaryIO, element: PixelElement | None, header: Dataset) 
         if isinstance(file, InflatingFile):
             check_what_follows(file, element)
         return value
-    return encapsulate([sound_frame(read_frame(file, element, header), syntax, header)], has_bot=False)
+    return sound_frame(read_frame(file, element, header), syntax, header)
 
 
-def _decode(header: Dataset) -> NDArray[np.integer]:
-    """Return the decoded frame; a message of the codec is a fault, because codecs decode on after damage."""
-    plugin = decoding_plugins.PLUGINS.get(header.file_meta.TransferSyntaxUID, "")
+def _decode(value: bytes, header: Dataset) -> tuple[NDArray[np.integer], bool]:
+    """Return the decoded frame, and whether it is doubtful; what codecs say is a fault: they decode on after damage."""
+    syntax = header.file_meta.TransferSyntaxUID
+    header.PixelData = encapsulate([value], has_bot=False) if syntax.is_encapsulated else value
+    plugin = decoding_plugins.PLUGINS.get(syntax, "")
     with captured_messages() as messages:
+        check_codes(value, syntax)
         decoded = pixel_array(header, correct_unused_bits=False, decoding_plugin=plugin)
-    if messages:
+    if messages.faults:
         raise CodestreamError("the codec found damage")
-    return decoded
+    return decoded, bool(messages.doubts)
 
 
 def _within_bits_stored(decoded: NDArray[np.integer], header: Dataset) -> NDArray[np.integer]:

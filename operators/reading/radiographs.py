@@ -33,7 +33,7 @@ def read_radiograph(source: SourceImage, scope: Scope, decoder: Decoder) -> Radi
     if not source.has_pixel_data:
         raise UnsupportedImageError(DeclinedReason.NO_PIXEL_DATA, "no pixel data; send the whole image")
     reply = _pixels_of(source, decoder)
-    found = header_doubts(source)
+    found = header_doubts(source) + (DoubtReason.PIXEL_DATA_DOUBTFUL,) * reply.doubtful
     if found:
         logger.info("%s: reasons for doubt: %s", source.sop_instance_uid, ", ".join(found))
     doubts = tuple(reason for reason in found if reason not in scope.accepted_doubts)

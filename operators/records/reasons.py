@@ -45,6 +45,7 @@ class DoubtReason(StrEnum):
     MODALITY_CONFLICT = "modality_conflict"
     NOT_UPRIGHT = "not_upright"
     ABNORMAL_WHEN_TURNED = "abnormal_when_turned"
+    PIXEL_DATA_DOUBTFUL = "pixel_data_doubtful"
 
 
 Reason: TypeAlias = DeclinedReason | FailedReason
@@ -222,5 +223,12 @@ REASONS: Mapping[Reason | DoubtReason, ReasonText] = {
         "Look at the image; the header may not say how it stands.",
         "the probability is below the rule-out point, and at or above the rule-in point for the picture turned by one, "
         "two or three quarters (`classification: check_turned`)",
+    DoubtReason.PIXEL_DATA_DOUBTFUL: ReasonText(
+        "PIXELS-DOUBTFUL",
+        "Pixel data possibly damaged",
+        "The compressed picture may be damaged: its stream, or a step in it, is unusual.",
+        "Compare the picture with the original; send it again, best uncompressed.",
+        "a JPEG stream whose later blocks are all shifted by one amount, or a JPEG 2000 stream of which one or two "
+        "code-blocks end where they should not",
     ),
 }

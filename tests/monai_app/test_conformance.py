@@ -140,7 +140,8 @@ def test_every_transfer_syntax_that_is_told_is_decoded(uid, tmp_path):
         save(radiograph(), path)
         expected = dcmread(path).pixel_array
         transcode(path, NATIVE[uid])
-    header, stored = read_stored_values(path)
+    read = read_stored_values(path)
+    header, stored = read.header, read.values
     assert header.file_meta.TransferSyntaxUID == uid
     assert np.abs(stored.astype(int) - expected).max() <= (12 if expected.dtype == np.uint8 else 0)
 

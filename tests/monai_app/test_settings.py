@@ -72,7 +72,7 @@ def test_another_file_can_be_named(configured):
         (lambda c: c.pop("segmentation"), "key 'segmentation' is missing"),
         (
             lambda c: c["classification"].update(accepted_doubts=["all"]),
-            "accepted_doubts must be some of body_part_absent",
+            "accepted_doubts must be some of body_part_absent, laterality_conflict",
         ),
         (lambda c: c["report"].update(pictures="many"), "report: pictures: 'many' is not int"),
         (lambda c: c["report"].update(pictures=True), "not int"),

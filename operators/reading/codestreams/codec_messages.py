@@ -1,4 +1,4 @@
-"""What codecs print: libraries of C warn of damage on standard error only, and decode on."""
+"""What codecs say: libraries of C warn of damage on standard error only, and decode on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 STANDARD_ERROR = 2
 _MOST_BYTES = 65536
@@ -16,15 +17,26 @@ _MOST_BYTES = 65536
 _HARMLESS = ("Unsupported JPEG data precision", "Invalid SOS parameters for sequential JPEG")
 
 
+class DoubtfulPixelsWarning(UserWarning):
+    """The frame may be damaged: a sound one can look so, too."""
+
+
+@dataclass
+class CodecMessages:
+    """``faults``: what codecs only say of damaged streams; ``doubts``: what our own checks are not sure of."""
+
+    faults: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+
 @contextmanager
-def captured_messages() -> Iterator[list[str]]:
+def captured_messages() -> Iterator[CodecMessages]:
     """Collect what is printed on standard error, or warned of, inside the context; complete when it is left.
 
-    What is known to be said of sound streams, too, is left out.
-
-    It redirects the whole process's standard error: for the decoder's child process only.
+    What is known to be said of sound streams, too, is left out. It redirects the whole process's standard error: for
+    the decoder's child process only.
     """
-    messages: list[str] = []
+    messages = CodecMessages()
     sys.stderr.flush()
     kept = os.dup(STANDARD_ERROR)
     with tempfile.TemporaryFile() as printed, warnings.catch_warnings(record=True) as warned:
@@ -38,5 +50,7 @@ def captured_messages() -> Iterator[list[str]]:
             os.close(kept)
             printed.seek(0)
             lines = printed.read(_MOST_BYTES).decode("utf-8", "replace").splitlines()
-            lines += [str(warning.message) for warning in warned]
-            messages += [line for line in lines if line and not line.startswith(_HARMLESS)]
+            for warning in warned:
+                ours = issubclass(warning.category, DoubtfulPixelsWarning)
+                (messages.doubts if ours else lines).append(str(warning.message))
+            messages.faults += [line for line in lines if line and not line.startswith(_HARMLESS)]

@@ -1,17 +1,25 @@
-"""The decoders that pydicom is to use: one for each transfer syntax, the strictest, and two of our own.
+"""The decoders that pydicom is to use: one for each transfer syntax, the strictest, most of them our own.
 
 pydicom tries one decoder after the other until one does not complain; of damaged data the last word would be that of
-the most lenient. JPEG Extended with 12 bits is decoded by GDCM, which pydicom's own plugin refuses. Importing
-this module registers nothing; ``register`` does.
+the most lenient. What codecs do not check, our plugins do: they raise CodestreamError for damage, and warn with
+DoubtfulPixelsWarning where sound data can look the same. ``register`` makes pydicom know them.
 """
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import gdcm
-from pydicom.pixels.decoders.base import JPEGExtended12BitDecoder, RLELosslessDecoder
+from pydicom.pixels.decoders.base import (
+    JPEG2000Decoder,
+    JPEG2000LosslessDecoder,
+    JPEGBaseline8BitDecoder,
+    JPEGExtended12BitDecoder,
+    RLELosslessDecoder,
+)
 from pydicom.uid import (
     JPEG2000,
     UID,
@@ -25,24 +33,37 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from operators.reading.codestreams import rle
+from operators.reading.codestreams import jpeg_2000, openjpeg, rle
+from operators.reading.codestreams.codec_messages import DoubtfulPixelsWarning
+from operators.reading.codestreams.frame_header import CodestreamError
 
 if TYPE_CHECKING:
     from pydicom.pixels.decoders.base import DecodeRunner
 
 OURS = "osteomap"
-DECODER_DEPENDENCIES = {JPEGExtended12Bit: ("gdcm",), RLELossless: ("numpy",)}  # pydicom's plugin interface
+DECODER_DEPENDENCIES = {  # pydicom's plugin interface
+    JPEGBaseline8Bit: ("gdcm",),
+    JPEGExtended12Bit: ("gdcm",),
+    JPEG2000Lossless: ("pillow",),
+    JPEG2000: ("pillow",),
+    RLELossless: ("numpy",),
+}
 PLUGINS: Mapping[UID, str] = {
-    JPEGBaseline8Bit: "gdcm",
+    JPEGBaseline8Bit: OURS,
     JPEGExtended12Bit: OURS,
     JPEGLossless: "gdcm",
     JPEGLosslessSV1: "gdcm",
     JPEGLSLossless: "pyjpegls",
     JPEGLSNearLossless: "pyjpegls",
-    JPEG2000Lossless: "gdcm",
-    JPEG2000: "gdcm",
+    JPEG2000Lossless: OURS,
+    JPEG2000: OURS,
     RLELossless: OURS,
 }
+# What OpenJPEG says where a code-block uses fewer or more bytes than it has. Encoders differ in how they end one, by up
+# to 3 bytes. One that cuts code-blocks to meet a rate now and then ends a single one otherwise: there, only several
+# prove damage.
+_WRONG_END = re.compile(r"PTERM check failure: (\d+) (?:remaining|synthesized)")
+_USUAL_BYTES, _MOST_DOUBTFUL = 3, 2
 _START_OF_FRAME = (b"\xff\xc0", b"\xff\xc1")
 
 
@@ -71,8 +92,11 @@ def sample_precision(frame: bytes) -> int:
     return precision
 
 
-def decode_jpeg_extended(frame: bytes, runner: DecodeRunner) -> bytes:
-    """Return the decoded frame, little-endian, at the stream's own precision (pydicom's plugin interface)."""
+def decode_jpeg(frame: bytes, runner: DecodeRunner) -> bytes:
+    """Return the decoded frame of a sequential stream, little-endian, at its own precision (pydicom's interface).
+
+    GDCM decodes 12 bits, too, which pydicom's own plugin for it refuses.
+    """
     precision = sample_precision(frame)
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(frame)
@@ -96,6 +120,22 @@ def decode_jpeg_extended(frame: bytes, runner: DecodeRunner) -> bytes:
     return buffer.encode("utf-8", "surrogateescape")  # GDCM hands bytes over as str
 
 
+def decode_jpeg_2000(frame: bytes, runner: DecodeRunner) -> bytes:
+    """Return the decoded frame, little-endian (pydicom's plugin interface)."""
+    samples, messages = openjpeg.decode(jpeg_2000.with_termination_checks(frame))
+    ends = [match for match in map(_WRONG_END.match, messages) if match is not None]
+    wrong = sum(int(match[1]) > _USUAL_BYTES for match in ends)
+    most = 0 if runner.transfer_syntax == JPEG2000Lossless else _MOST_DOUBTFUL
+    if len(ends) < len(messages) or wrong > most:
+        raise CodestreamError("code-blocks of the JPEG 2000 stream are damaged")
+    if wrong:
+        warnings.warn(f"{wrong} code-blocks end where they should not", DoubtfulPixelsWarning, stacklevel=1)
+    precision = jpeg_2000.read_frame_header(frame).precision
+    allocated = 8 if precision <= 8 else 16 if precision <= 16 else 32
+    runner.set_option("bits_allocated", allocated)
+    return samples.astype(f"<u{allocated // 8}").tobytes()
+
+
 def decode_rle(frame: bytes, runner: DecodeRunner) -> bytes:
     """Return the decoded frame of one sample per pixel, little-endian (pydicom's plugin interface)."""
     samples = rle.decode(frame, runner.rows * runner.columns, runner.bits_allocated // 8)
@@ -104,6 +144,15 @@ def decode_rle(frame: bytes, runner: DecodeRunner) -> bytes:
 
 def register() -> None:
     """Make pydicom know our plugins, once."""
-    for decoder, function in ((JPEGExtended12BitDecoder, "decode_jpeg_extended"), (RLELosslessDecoder, "decode_rle")):
+    for decoder, function in _DECODERS.items():
         if OURS not in decoder.available_plugins:
             decoder.add_plugin(OURS, (__name__, function))
+
+
+_DECODERS = {
+    JPEGBaseline8BitDecoder: "decode_jpeg",
+    JPEGExtended12BitDecoder: "decode_jpeg",
+    JPEG2000LosslessDecoder: "decode_jpeg_2000",
+    JPEG2000Decoder: "decode_jpeg_2000",
+    RLELosslessDecoder: "decode_rle",
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -19,10 +20,15 @@ from pydicom.uid import (
 )
 
 from operators.reading.codestreams import jpeg, jpeg_2000
+from operators.reading.codestreams.block_steps import LEAST_SCORE, step_score
+from operators.reading.codestreams.codec_messages import DoubtfulPixelsWarning
 from operators.reading.codestreams.frame_header import FrameHeader
+from operators.reading.codestreams.jpeg_coefficients import block_means
+from operators.reading.codestreams.jpeg_entropy import check_sample_count
 from operators.records.errors import InvalidDicomError
 from operators.records.reasons import FailedReason
 
+_SEQUENTIAL, _LOSSLESS = (JPEGBaseline8Bit, JPEGExtended12Bit), (JPEGLossless, JPEGLosslessSV1)
 # RLE frames have no size of their own: their segments are checked while they are decoded.
 _READERS: Mapping[UID, Callable[[bytes], FrameHeader]] = {
     JPEGBaseline8Bit: partial(jpeg.read_frame_header, kinds=(jpeg.BASELINE, jpeg.EXTENDED)),
@@ -52,6 +58,27 @@ def sound_frame(frame: bytes, syntax: UID, header: Dataset) -> bytes:
         frame = jpeg_2000.codestream(frame)
     check_size(_READERS[syntax](frame), header)
     return frame
+
+
+def check_codes(frame: bytes, syntax: UID) -> None:
+    """Check the codes of a sound frame where its decoder does not: JPEG with Huffman codes.
+
+    Raises
+    ------
+    CodestreamError
+        If they are impossible, or are not exactly those of the picture.
+
+    Warns
+    -----
+    DoubtfulPixelsWarning
+        If the picture steps as it does after damage.
+    """
+    if syntax in _LOSSLESS:
+        check_sample_count(frame)
+    elif syntax in _SEQUENTIAL:
+        precision = _READERS[syntax](frame).precision
+        if step_score(block_means(frame) / 2 ** (precision - 8)) >= LEAST_SCORE:
+            warnings.warn("from one block on, all are brighter or darker", DoubtfulPixelsWarning, stacklevel=1)
 
 
 def check_size(found: FrameHeader, header: Dataset) -> None:

@@ -55,7 +55,7 @@ def test_a_file_without_preamble_and_meta_is_dicom(tmp_path):
     header, has_pixels = read_header(bare)
     assert header.SOPInstanceUID == ds.SOPInstanceUID
     assert has_pixels
-    assert np.array_equal(read_stored_values(bare)[1], expected)
+    assert np.array_equal(read_stored_values(bare).values, expected)
 
 
 def _without_meta(content: bytes) -> bytes:
@@ -106,10 +106,10 @@ def test_values_beyond_bits_stored_are_corrupt_and_not_wrapped(tmp_path):
 def test_high_bit_and_old_overlays_are_masked(tmp_path):
     stored = stored_phantom(bits=12)
     shifted = save(radiograph(stored=stored << 4, BitsStored=12, HighBit=15), tmp_path / "a.dcm")
-    assert np.array_equal(read_stored_values(shifted)[1], stored)
+    assert np.array_equal(read_stored_values(shifted).values, stored)
     overlaid = radiograph(stored=stored | 0x8000, BitsStored=12, HighBit=11)
     overlaid.add_new(0x60000102, "US", 15)
-    assert np.array_equal(read_stored_values(save(overlaid, tmp_path / "b.dcm"))[1], stored)
+    assert np.array_equal(read_stored_values(save(overlaid, tmp_path / "b.dcm")).values, stored)
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
@@ -117,22 +117,22 @@ def test_signed_pixels_keep_their_sign(tmp_path, bits):
     signed = stored_phantom(bits=bits).astype(np.int32) - 2 ** (bits - 1)
     ds = radiograph(stored=stored_phantom(), BitsStored=bits, HighBit=bits - 1, PixelRepresentation=1)
     ds.PixelData = signed.astype("<i2").tobytes()
-    assert np.array_equal(read_stored_values(save(ds, tmp_path / "a.dcm"))[1], signed)
+    assert np.array_equal(read_stored_values(save(ds, tmp_path / "a.dcm")).values, signed)
     ds.PixelData = (signed & (2**bits - 1)).astype("<u2").tobytes()  # some equipment does not extend the sign
-    assert np.array_equal(read_stored_values(save(ds, tmp_path / "b.dcm"))[1], signed)
+    assert np.array_equal(read_stored_values(save(ds, tmp_path / "b.dcm")).values, signed)
 
 
 def test_compressed_files_give_the_same_values(tmp_path):
     ds = radiograph()
     expected = ds.pixel_array.copy()
     ds.compress(RLELossless)
-    assert np.array_equal(read_stored_values(save(ds, tmp_path / "rle.dcm"))[1], expected)
+    assert np.array_equal(read_stored_values(save(ds, tmp_path / "rle.dcm")).values, expected)
     deflated = radiograph()
     deflated.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    assert np.array_equal(read_stored_values(save(deflated, tmp_path / "deflated.dcm"))[1], expected)
+    assert np.array_equal(read_stored_values(save(deflated, tmp_path / "deflated.dcm")).values, expected)
     near = radiograph()
     near.compress(JPEGLSNearLossless, jls_error=2)
-    assert np.abs(read_stored_values(save(near, tmp_path / "near.dcm"))[1].astype(int) - expected).max() <= 2
+    assert np.abs(read_stored_values(save(near, tmp_path / "near.dcm")).values.astype(int) - expected).max() <= 2
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_codestreams_of_another_encoder(tmp_path, syntax, options, worst):
     ds.PixelData = encapsulate([buffer.getvalue()])
     ds["PixelData"].is_undefined_length = True
     ds.file_meta.TransferSyntaxUID = syntax
-    _, values = read_stored_values(save(ds, tmp_path / "a.dcm"))
+    values = read_stored_values(save(ds, tmp_path / "a.dcm")).values
     assert values.shape == stored.shape
     assert np.abs(values.astype(int) - stored).max() <= worst
 

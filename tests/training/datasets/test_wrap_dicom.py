@@ -21,7 +21,8 @@ def test_pixels_survive_exactly(tmp_path, kind, dtype):
     wrap(stored, Description("k", "s", "p", kind=kind, spacing_mm=0.1)).save_as(
         tmp_path / "a.dcm", enforce_file_format=True
     )
-    header, values = read_stored_values(tmp_path / "a.dcm")
+    read = read_stored_values(tmp_path / "a.dcm")
+    header, values = read.header, read.values
     assert np.array_equal(values, stored)
     assert render(values, header) == pytest.approx(stored / np.iinfo(dtype).max, abs=1e-6)
 
