@@ -12,7 +12,7 @@ from operators.reading.scope import check_scope
 from operators.records.errors import InvalidDicomError, UnsupportedImageError
 from operators.records.geometry import ImageField, whole_image
 from operators.records.images import Radiograph
-from operators.records.reasons import DeclinedReason, FailedReason
+from operators.records.reasons import DeclinedReason, DoubtReason, FailedReason
 from operators.records.rules import Scope
 from operators.records.sources import SourceImage
 

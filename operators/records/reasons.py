@@ -223,6 +223,7 @@ REASONS: Mapping[Reason | DoubtReason, ReasonText] = {
         "Look at the image; the header may not say how it stands.",
         "the probability is below the rule-out point, and at or above the rule-in point for the picture turned by one, "
         "two or three quarters (`classification: check_turned`)",
+    ),
     DoubtReason.PIXEL_DATA_DOUBTFUL: ReasonText(
         "PIXELS-DOUBTFUL",
         "Pixel data possibly damaged",

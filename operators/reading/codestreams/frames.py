@@ -77,7 +77,9 @@ def check_codes(frame: bytes, syntax: UID) -> None:
         check_sample_count(frame)
     elif syntax in _SEQUENTIAL:
         precision = _READERS[syntax](frame).precision
-        if step_score(block_means(frame) / 2 ** (precision - 8)) >= LEAST_SCORE:
+        means, unit = block_means(frame)
+        scale = 2.0 ** (precision - 8)
+        if step_score(means / scale, unit / scale) >= LEAST_SCORE:
             warnings.warn("from one block on, all are brighter or darker", DoubtfulPixelsWarning, stacklevel=1)
 
 

@@ -43,8 +43,10 @@ class _Scan:
     interval: int
 
 
-def block_means(frame: bytes) -> NDArray[np.float64]:
-    """Return the mean grey value of each block, (block rows, block columns), as coded: clipped nowhere.
+def block_means(frame: bytes) -> tuple[NDArray[np.float64], float]:
+    """Return the mean grey value of each block, (block rows, block columns), and what all are multiples of.
+
+    They are as coded: clipped nowhere.
 
     Parameters
     ----------
@@ -74,7 +76,8 @@ def block_means(frame: bytes) -> NDArray[np.float64]:
     middle = 2 ** (scan.precision - 1)
     if np.abs(values * scan.step).max() > _SIDE * middle + scan.step:
         raise CodestreamError("a block of the JPEG stream is brighter or darker than its samples can be")
-    return np.asarray(values * scan.step / _SIDE + middle, np.float64).reshape(rows, columns)
+    unit = scan.step / _SIDE
+    return np.asarray(values * unit + middle, np.float64).reshape(rows, columns), unit
 
 
 def _scan_of(frame: bytes, found: list[Segment]) -> _Scan:
