@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from operators.image_files.grid import PNG, grid_of, grid_of_nifti, jpeg_spacing, png_spacing
 from operators.reading.decoder import Decoder
 from operators.reading.dicom_file import NotDicomError
-from operators.reading.radiographs import read_radiograph
+from operators.reading.radiographs import radiograph_of, read_radiograph
 from operators.reading.study_index import source_image
 from operators.records.errors import ImageError, InvalidDicomError, UnsupportedImageError
 from operators.records.images import Radiograph
@@ -146,7 +146,7 @@ def _read_picture(file: SourceFile, scope: Scope) -> ImageFile:
         raise
     except Exception as error:  # noqa: BLE001 - a damaged file raises a dozen kinds
         raise _corrupt(error) from error
-    return _not_dicom(file, pixels, grid_of(pixels.shape[1], pixels.shape[0], spacing))
+    return _not_dicom(file, pixels, grid_of(pixels.shape[1], pixels.shape[0], spacing), scope)
 
 
 def _read_nifti(file: SourceFile, scope: Scope) -> ImageFile:
@@ -170,15 +170,15 @@ def _read_nifti(file: SourceFile, scope: Scope) -> ImageFile:
     if not np.isfinite([low, high]).all():  # one value that is not a number makes both so
         raise InvalidDicomError(FailedReason.PIXEL_DATA_CORRUPT, "values that are not numbers; write the image again")
     pixels = np.ascontiguousarray((values - low) / max(high - low, 1e-300), np.float32)
-    return _not_dicom(file, pixels, grid)
+    return _not_dicom(file, pixels, grid, scope)
 
 
-def _not_dicom(file: SourceFile, pixels: Array, grid: nibabel.Nifti1Header) -> ImageFile:
+def _not_dicom(file: SourceFile, pixels: Array, grid: nibabel.Nifti1Header, scope: Scope) -> ImageFile:
     """Return an image without a DICOM header; raise UnsupportedImageError if it is blank."""
     if np.ptp(pixels) == 0:
         raise UnsupportedImageError(DeclinedReason.IMAGE_QUALITY, "a blank image: all pixels are equal")
     source = SourceImage(file, Dataset(), NOT_DICOM, None, None, None, None, has_pixel_data=True)
-    return ImageFile(Radiograph(source, pixels), grid)
+    return ImageFile(radiograph_of(source, pixels, scope), grid)
 
 
 def _check_size(columns: int, rows: int, scope: Scope) -> None:

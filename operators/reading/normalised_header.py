@@ -17,7 +17,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from operators.reading.display.overlays import copy_overlays
-from operators.reading.display.shutters import SHUTTER, SHUTTER_VALUE, drop_incomplete_shutters
+from operators.reading.display.shutters import COLLIMATOR, SHUTTER, SHUTTER_VALUE, drop_incomplete_shutters
 from operators.reading.header_values import valid_values
 from operators.reading.lookup_tables import SEQUENCES as LUT_SEQUENCES
 from operators.reading.lookup_tables import drop_what_does_not_fit, well_formed_items
@@ -59,6 +59,7 @@ IF_PRESENT = (
     "PatientOrientation",
     "FieldOfViewRotation",
     "FieldOfViewHorizontalFlip",
+    *COLLIMATOR,
     "Laterality",
     "ImageLaterality",
     "FrameLaterality",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from operators.reading.decoder import Decoder, PixelReply
 from operators.reading.dicom_file import NotDicomError
+from operators.reading.plausibility.exposed_field import exposed_field, field_doubts
 from operators.reading.plausibility.header import header_doubts
 from operators.reading.plausibility.orientation import upright_turns
 from operators.reading.scope import check_scope
 from operators.records.errors import InvalidDicomError, UnsupportedImageError
-from operators.records.geometry import ImageField, whole_image
+from operators.records.geometry import ImageField
 from operators.records.images import Radiograph
 from operators.records.reasons import DeclinedReason, DoubtReason, FailedReason
 from operators.records.rules import Scope
@@ -34,12 +40,21 @@ def read_radiograph(source: SourceImage, scope: Scope, decoder: Decoder) -> Radi
         raise UnsupportedImageError(DeclinedReason.NO_PIXEL_DATA, "no pixel data; send the whole image")
     reply = _pixels_of(source, decoder)
     found = header_doubts(source) + (DoubtReason.PIXEL_DATA_DOUBTFUL,) * reply.doubtful
+    return dataclasses.replace(radiograph_of(source, reply.picture, scope, found), sha256=reply.sha256)
+
+
+def radiograph_of(
+    source: SourceImage, pixels: NDArray[np.float32], scope: Scope, found: Sequence[DoubtReason] = ()
+) -> Radiograph:
+    """Return a picture, the part of it that is analysed, and every reason for doubt, those ``found`` before first."""
+    window = exposed_field(pixels, source.header)
+    found = (*found, *field_doubts(pixels, window))
     if found:
         logger.info("%s: reasons for doubt: %s", source.sop_instance_uid, ", ".join(found))
     doubts = tuple(reason for reason in found if reason not in scope.accepted_doubts)
-    relaxed = tuple(reason for reason in found if reason not in doubts)
-    field = ImageField(whole_image(*reply.picture.shape), upright_turns(source.header, source.body_part))
-    return Radiograph(source, reply.picture, doubts, relaxed, reply.sha256, field)
+    relaxed = tuple(reason for reason in found if reason in scope.accepted_doubts)
+    field = ImageField(window, upright_turns(source.header, source.body_part))
+    return Radiograph(source, pixels, doubts, relaxed, field=field)
 
 
 def _pixels_of(source: SourceImage, decoder: Decoder) -> PixelReply:

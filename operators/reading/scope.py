@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -57,7 +56,6 @@ class PlaneSpacing:
         return self.row / self.column
 
 
-_SIDE_WORDS = {"L": "L", "LT": "L", "LEFT": "L", "R": "R", "RT": "R", "RIGHT": "R"}
 _SIDE_CODES = {  # of Anatomic Region Modifier Sequence (CID 244), also in the retired form of SNOMED RT
     ("SCT", "7771000"): "L",
     ("SCT", "24028007"): "R",
@@ -83,7 +81,7 @@ def laterality(header: Dataset) -> str | None:
 
 
 def stated_sides(header: Dataset) -> Iterator[str]:
-    """Yield every side, L, R or B, that a header states: by its lateralities, its region's modifiers, its body part."""
+    """Yield every side, L, R or B, that a header states: by its lateralities and its region's modifiers."""
     for keyword in ("ImageLaterality", "Laterality", "FrameLaterality"):
         if header.get(keyword) in ("L", "R", "B"):
             yield str(header[keyword].value)
@@ -92,9 +90,6 @@ def stated_sides(header: Dataset) -> Iterator[str]:
             side = _SIDE_CODES.get((str(modifier.get("CodingSchemeDesignator")), str(modifier.get("CodeValue"))))
             if side is not None:
                 yield side
-    for word in re.findall("[A-Z]+", str(header.get("BodyPartExamined") or "")):
-        if word in _SIDE_WORDS:
-            yield _SIDE_WORDS[word]
 
 
 def imager_pixel_spacing_mm(header: Dataset) -> tuple[float, float] | None:

@@ -44,6 +44,8 @@ class DoubtReason(StrEnum):
     LATERALITY_CONFLICT = "laterality_conflict"
     MODALITY_CONFLICT = "modality_conflict"
     NOT_UPRIGHT = "not_upright"
+    MOSTLY_MARGIN = "mostly_margin"
+    EXTREME_ASPECT_RATIO = "extreme_aspect_ratio"
     ABNORMAL_WHEN_TURNED = "abnormal_when_turned"
     PIXEL_DATA_DOUBTFUL = "pixel_data_doubtful"
 
@@ -198,8 +200,8 @@ REASONS: Mapping[Reason | DoubtReason, ReasonText] = {
         "Laterality contradicts itself",
         "The header names different sides, so it may be that of another image.",
         "Look at the side marker; have the sending system corrected.",
-        "Image Laterality, Laterality, Frame Laterality, the modifiers of the anatomic region and the words of Body "
-        "Part Examined name more than one of left, right and both",
+        "Image Laterality, Laterality, Frame Laterality and the modifiers of the anatomic region name more than one of "
+        "left, right and both",
     ),
     DoubtReason.MODALITY_CONFLICT: ReasonText(
         "MODALITY-MISFIT",
@@ -215,6 +217,21 @@ REASONS: Mapping[Reason | DoubtReason, ReasonText] = {
         "Look at the image; Patient Orientation is to be corrected if the picture stands upright.",
         "Patient Orientation asks for a turn by a quarter or a half, or names head or feet on both axes; or it is "
         "absent, and Field of View Rotation or Horizontal Flip says that the picture was turned",
+    ),
+    DoubtReason.MOSTLY_MARGIN: ReasonText(
+        "MOSTLY-MARGIN",
+        "Picture is mostly margin",
+        "Most of the picture is frame or empty, so little of it shows anatomy.",
+        "Look at the image; send it without its frame.",
+        "more than half of the picture is shutter, collimator or a frame of uniform lines, or in more than nine tenths "
+        "of what is left nothing changes from one block to the next",
+    ),
+    DoubtReason.EXTREME_ASPECT_RATIO: ReasonText(
+        "ASPECT-RATIO",
+        "Picture is a narrow strip",
+        "The exposed part of the picture is much longer than wide, unlike the pictures that the models learned from.",
+        "Look at the image; send the whole image.",
+        "the exposed part is more than four times as long as wide",
     ),
     DoubtReason.ABNORMAL_WHEN_TURNED: ReasonText(
         "ABNORMAL-TURNED",

@@ -21,6 +21,7 @@ _OF_SHAPE: Mapping[str, tuple[str, ...]] = {
     "POLYGONAL": ("VerticesOfThePolygonalShutter",),
 }
 SHUTTER = ("ShutterShape", *(keyword for keywords in _OF_SHAPE.values() for keyword in keywords))
+COLLIMATOR = tuple(keyword.replace("Shutter", "Collimator") for keyword in SHUTTER)  # PS3.3 C.8.7.3, the same meaning
 SHUTTER_VALUE = "ShutterPresentationValue"
 _LEAST_SHOWN = 0.01  # of an image: a shutter that hides more is a mistake of the header
 
@@ -82,6 +83,16 @@ def exposed(header: Dataset, rows: int, columns: int, aspect: float = 1.0, step:
             ImageDraw.Draw(picture).polygon(points, fill=1)
             shown &= np.asarray(picture)
     return shown
+
+
+def collimator_as_shutter(header: Dataset) -> Dataset:
+    """Return a header whose shutters are the collimator of a normalised one, without what is incomplete."""
+    shutter = Dataset()
+    for keyword in ("Rows", "Columns", *COLLIMATOR):
+        if keyword in header:
+            setattr(shutter, keyword.replace("Collimator", "Shutter"), header[keyword].value)
+    drop_incomplete_shutters(shutter)
+    return shutter
 
 
 def shutter_level(header: Dataset) -> float:

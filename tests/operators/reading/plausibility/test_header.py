@@ -39,7 +39,6 @@ def test_no_body_part_is_one():
         {"ImageLaterality": "R", "Laterality": "L"},
         {"ImageLaterality": "B", "Laterality": "L"},
         {"ImageLaterality": "R", "FrameLaterality": "L"},
-        {"ImageLaterality": "R", "BodyPartExamined": "LEFT WRIST"},
         {"ImageLaterality": "R", "AnatomicRegionSequence": region("7771000")},
         {"Laterality": "L", "AnatomicRegionSequence": region("G-A100", "SRT")},
     ],
@@ -55,7 +54,7 @@ def test_two_sides_are_a_conflict_and_the_side_is_unknown(sides):
     [
         {"ImageLaterality": "R", "Laterality": "R", "AnatomicRegionSequence": region("24028007")},
         {"ImageLaterality": "U", "Laterality": "L"},
-        {"Laterality": "L", "BodyPartExamined": "LT WRIST"},
+        {"Laterality": "L"},
         {"AnatomicRegionSequence": region("255561001")},
         {},
     ],
