@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
@@ -158,8 +158,3 @@ def place(body_part: str | None, laterality: str | None = None, view_position: s
         view_position,
     ]
     return ", ".join(word for word in words if word)
-
-
-def unknown_terms(terms: Sequence[str]) -> list[str]:
-    """Return the terms that the table lacks, for checking a configuration."""
-    return [term for term in terms if term not in BODY_PARTS]

@@ -72,26 +72,26 @@ def test_another_file_can_be_named(configured):
         (lambda c: c.pop("segmentation"), "key 'segmentation' is missing"),
         (
             lambda c: c["classification"].update(accepted_doubts=["all"]),
-            "accepted_doubts must be some of body_part_absent, laterality_conflict",
+            "classification: accepted_doubts must be one of body_part_absent",
         ),
         (lambda c: c["report"].update(pictures="many"), "report: pictures: 'many' is not int"),
         (lambda c: c["report"].update(pictures=True), "not int"),
-        (lambda c: c["report"].update(pictures=-1), "must not be negative"),
+        (lambda c: c["report"].update(pictures=-1), "report: pictures must be from 0 to"),
         (lambda c: c["radiographs"].update(body_parts="HAND"), "not a list of words"),
         (lambda c: c["radiographs"].update(body_parts=["NOSE"]), "'NOSE'"),
-        (lambda c: c["radiographs"].update(decoder_timeout_s=0), "must be positive"),
-        (lambda c: c["localization"].update(boxes="round"), "boxes must be null or one of"),
-        (lambda c: c["localization"].update(threshold=1.5), "threshold"),
+        (lambda c: c["radiographs"].update(decoder_timeout_s=0), "radiographs: decoder_timeout_s must be from"),
+        (lambda c: c["localization"].update(boxes="round"), "localization: boxes must be one of peaks, components"),
+        (lambda c: c["localization"].update(threshold=1.5), "localization: threshold must be from"),
         (lambda c: c["localization"].update(threshold=0), "threshold"),
-        (lambda c: c["localization"].update(map="heat"), "map must be null or one of"),
-        (lambda c: c["localization"].update(cut="sharp"), "cut must be null or one of"),
-        (lambda c: c["localization"].update(stages=0), "stages must be at least 1"),
-        (lambda c: c["localization"].update(scales=[]), "scales must be numbers"),
-        (lambda c: c["localization"].update(scales=[9]), "scales must be numbers"),
+        (lambda c: c["localization"].update(map="heat"), "localization: map must be one of cam"),
+        (lambda c: c["localization"].update(cut="sharp"), "localization: cut must be one of fraction, otsu"),
+        (lambda c: c["localization"].update(stages=0), "localization: stages must be from 1"),
+        (lambda c: c["localization"].update(scales=[]), "scales names no scale"),
+        (lambda c: c["localization"].update(scales=[1, 9]), "localization: scales must be from 0.25 to 4"),
         (lambda c: c["localization"].update(scales=["large"]), "is not a list of numbers"),
         (lambda c: c["localization"].update(scales=1.0), "is not a list of numbers"),
         (lambda c: c["localization"].update(flips="yes"), "'yes' is not bool"),
-        (lambda c: c["localization"].update(overlap=0), "overlap must be above 0"),
+        (lambda c: c["localization"].update(overlap=0), "localization: overlap must be from"),
         (lambda c: c["localization"].update(minimum_score=2), "minimum_score"),
         (lambda c: c["localization"].update(most=3), "key 'most' is now called 'maximum_boxes'"),
         (lambda c: c["localization"].update(least_score=0.3), "key 'least_score' is now called 'minimum_score'"),
@@ -99,14 +99,17 @@ def test_another_file_can_be_named(configured):
         (lambda c: c["outputs"].update(sc="yes"), "outputs: sc: 'yes' is not bool"),
         (lambda c: c["outputs"].update(viewer_geometry=True), "outputs: key 'viewer_geometry' is gone"),
         (lambda c: c["outputs"].update(compression="zip"), "outputs: compression must be one of none, rle, jpeg_ls"),
-        (lambda c: c["outputs"].update(compression=True), "outputs: compression must be one of"),
+        (lambda c: c["outputs"].update(compression=True), "outputs: compression: True is not str"),
         (lambda c: c["outputs"].update(copy_descriptions="yes"), "outputs: copy_descriptions: 'yes' is not bool"),
-        (lambda c: c["segmentation"].update(prompt="circle"), "prompt must be one of"),
-        (lambda c: c["segmentation"].update(votes=0), "votes must be from 1"),
-        (lambda c: c["segmentation"].update(masks="all"), "masks must be one of"),
+        (lambda c: c["segmentation"].update(prompt="circle"), "segmentation: prompt must be one of box, box_centre"),
+        (lambda c: c["segmentation"].update(votes=0), "segmentation: votes must be from 1"),
+        (lambda c: c["segmentation"].update(masks="all"), "segmentation: masks must be one of one, best_of_three"),
         (lambda c: c["segmentation"].update(zoom=0), "zoom"),
-        (lambda c: c["segmentation"].update(checkpoint="sam_vit_x"), "checkpoint must be null or one of"),
+        (lambda c: c["segmentation"].update(checkpoint="sam_vit_x"), "checkpoint must be one of sam_vit_b"),
         (lambda c: c["segmentation"].update(zoom=0.5), "zoom"),
+        (lambda c: c["radiographs"].update(body_parts=[]), "body_parts names no body part"),
+        (lambda c: c["radiographs"].update(decoder_memory_mib=64), "decoder_memory_mib must be from 256"),
+        (lambda c: c["radiographs"].update(body_parts="x\ny" * 1000), "is not a list of words"),
         (lambda c: c["classification"].update(bundle="../x"), "folder name"),
         (lambda c: c["classification"].update(bundle=["msk_a", "../x"]), "folder name"),
         (lambda c: c["classification"].update(bundle=["msk_a", "msk_b", "msk_a"]), "names a classifier twice"),
@@ -132,6 +135,36 @@ def test_a_mistake_is_named(configured, change, message):
         configured(change)
 
 
+NUMBERS = [
+    (section, key)
+    for section, values in SHIPPED.items()
+    if section not in ("application", "resources")
+    for key, value in values.items()
+    if (isinstance(value, int | float) and not isinstance(value, bool)) or key in ("threshold", "expansion", "stages")
+]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), -1, 10**30, 1e300], ids=str)
+@pytest.mark.parametrize(("section", "key"), NUMBERS)
+def test_a_number_that_is_none_or_out_of_all_proportion_is_refused_in_one_line(configured, section, key, value):
+    with pytest.raises(SettingsError, match=f"{section}: {key}") as ended:
+        configured(lambda content: content[section].update({key: value}))
+    assert "\n" not in str(ended.value)
+    assert len(str(ended.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("  patient_data: false", "  patient_data: false\n  patient_data: true"), ("report:", "report: {}\nreport:")],
+)
+def test_a_key_that_stands_twice_is_refused(tmp_path, old, new):
+    """YAML takes the last: what a reader sees first would not count."""
+    (tmp_path / "app.yaml").write_text((ROOT / "app.yaml").read_text().replace(old, new))
+    with pytest.raises(SettingsError, match="stands twice") as ended:
+        read_settings(tmp_path / "app.yaml")
+    assert "line " in str(ended.value)
+
+
 def test_what_is_left_open_was_fitted_and_what_is_said_counts(configured):
     fitted = {"threshold": 0.3, "expansion": 0.1, "boxes": "peaks", "flips": True, "stages": ["layer3"]}
     bundle = tiny_bundle(torch.nn.Identity(), None, localization=fitted)
@@ -145,7 +178,9 @@ def test_what_is_left_open_was_fitted_and_what_is_said_counts(configured):
         map_rule(configured(lambda content: content["localization"].update(stages=3)), bundle)
 
 
-@pytest.mark.parametrize("content", ["- a list", "a: [", "\x00"])
+@pytest.mark.parametrize(
+    "content", ["- a list", "a: [", "\x00", "[" * 5000, "", "a: 1\n---\nb: 2", "a: !!python/name:os.system"]
+)
 def test_what_is_no_configuration_is_refused(tmp_path, monkeypatch, content):
     (tmp_path / "app.yaml").write_text(content)
     monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "app.yaml"))
