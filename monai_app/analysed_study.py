@@ -18,6 +18,7 @@ from operators.records.sources import ExcludedImage
 from operators.records.states import State
 from operators.records.study import ReportedStudy
 from operators.reporting.output_folder import write_study
+from operators.reporting.spool import StoredObjects
 from operators.reporting.summaries import ImageSummary, summarise
 
 
@@ -93,8 +94,8 @@ class AnalysedImage:
 
     @property
     def masks(self) -> tuple[NDArray[np.bool_], ...]:
-        """The outline of each box's finding, (rows, columns) bool, read-only."""
-        return () if isinstance(self.record, ExcludedImage) else self.record.segmentation.masks
+        """The outline of each box's finding, (rows, columns) bool, read-only; unpacked at each look."""
+        return () if isinstance(self.record, ExcludedImage) else tuple(self.record.segmentation.masks)
 
     @property
     def predicted_iou(self) -> tuple[float, ...]:
@@ -103,20 +104,27 @@ class AnalysedImage:
 
     @property
     def heatmap(self) -> NDArray[np.float32] | None:
-        """The class activation map, (rows, columns) float32 [0, 1], read-only."""
+        """The class activation map, (rows, columns) float32 [0, 1], read-only; read from disk at each look."""
         return None if isinstance(self.record, ExcludedImage) else self.record.segmentation.localization.heatmap
 
     @property
     def pixels(self) -> NDArray[np.float32] | None:
-        """The radiograph as it was analysed, (rows, columns) float32 [0, 1], MONOCHROME2 sense, read-only."""
+        """The radiograph as it was analysed, (rows, columns) float32 [0, 1], MONOCHROME2 sense, read-only.
+
+        It is read from disk at each look.
+        """
         if isinstance(self.record, ExcludedImage):
             return None
         return self.record.segmentation.localization.classification.radiograph.pixels
 
     @property
     def objects(self) -> Mapping[str, Dataset]:
-        """The DICOM objects of the image by kind: ``seg``, ``heatmap``, ``sc``, ``gsps``, ``labelmap``."""
-        return {} if isinstance(self.record, ExcludedImage) else self.record.objects
+        """The DICOM objects of the image by kind: ``seg``, ``heatmap``, ``sc``, ``gsps``, ``labelmap``.
+
+        Each look reads one anew from where it waits on disk.
+        """
+        objects = {} if isinstance(self.record, ExcludedImage) else self.record.objects
+        return StoredObjects(objects.stored, whole=True) if isinstance(objects, StoredObjects) else objects
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,13 +27,14 @@ from operators.records.provenance import Model, Provenance
 from operators.records.run_description import RunDescription
 from operators.records.sources import SourceFile, SourceImage
 from operators.records.study import ReportedStudy, Study
+from operators.reporting.spool import Spool
 
 
 class Analyser:
     """Verified models and the chain that they are part of; use it as a context manager, or call ``close``.
 
     It may be called from several threads: their studies are analysed one after the other. Nothing is written but by
-    ``AnalysedStudy.save``.
+    ``AnalysedStudy.save``, and what waits for it in the spool.
 
     Parameters
     ----------
@@ -41,6 +42,8 @@ class Analyser:
         The models.
     settings
         How they are used.
+    spool
+        Where the results of a study wait on disk as long as it is in use; None: below TMPDIR.
 
     Raises
     ------
@@ -48,7 +51,7 @@ class Analyser:
         If the settings ask for a map that the first classifier cannot give.
     """
 
-    def __init__(self, models: Models, settings: Settings) -> None:
+    def __init__(self, models: Models, settings: Settings, spool: Spool | None = None) -> None:
         hide_header_values()
         limits = settings.radiographs
         self.models = models
@@ -56,7 +59,8 @@ class Analyser:
         self.rules = rules_of(settings, models.classifiers[0])
         self.provenance = _provenance(models, settings)
         self.decoder = Decoder(limits.decoder_timeout_s, limits.decoder_memory_mib)
-        self.stages = pipeline.stages(models, self.rules, self.provenance, self.decoder)
+        self.spool = spool or Spool()
+        self.stages = pipeline.stages(models, self.rules, self.provenance, self.decoder, self.spool)
         self._lock = threading.Lock()
         self._closed = False
 
@@ -73,6 +77,7 @@ class Analyser:
         with self._lock:
             self._closed = True
             self.decoder.close()
+            self.spool.close()
 
     @property
     def description(self) -> RunDescription:
@@ -130,7 +135,9 @@ class Analyser:
             raise RuntimeError("the analyser is closed; open another one")
 
 
-def open_analyser(models: str | Path | None = None, settings: Settings | str | Path | None = None) -> Analyser:
+def open_analyser(
+    models: str | Path | None = None, settings: Settings | str | Path | None = None, *, spool: Spool | None = None
+) -> Analyser:
     """Read settings, verify and load the models that they name.
 
     Parameters
@@ -139,6 +146,8 @@ def open_analyser(models: str | Path | None = None, settings: Settings | str | P
         Folder of the bundles; None: the embedded ones.
     settings
         Settings, or the path of a file like ``app.yaml``; None: ``app.yaml``, or what HOLOSCAN_CONFIG_PATH names.
+    spool
+        As the analyser takes it.
 
     Raises
     ------
@@ -150,7 +159,7 @@ def open_analyser(models: str | Path | None = None, settings: Settings | str | P
     trusted = chosen.models.trusted
     classifiers = tuple(load_classifier(folder / name, trusted) for name in chosen.classification.bundles)
     segmenter = load_segmenter(folder / chosen.segmentation.bundle, chosen.segmentation.checkpoint, trusted)
-    return Analyser(Models(classifiers, segmenter), chosen)
+    return Analyser(Models(classifiers, segmenter), chosen, spool)
 
 
 def now() -> datetime:

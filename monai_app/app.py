@@ -28,7 +28,7 @@ TIMED = {
 
 
 class OsteoMapApp(Application):
-    """Studies -> the stages of the chain -> result; each wire carries the images of one study.
+    """Studies -> the stages of the chain -> result; the wires carry studies image by image up to their reports.
 
     Parameters
     ----------

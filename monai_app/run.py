@@ -26,6 +26,7 @@ from operators.records.reasons import FailedReason
 from operators.records.states import State
 from operators.records.study import ReportedStudy, internal_error
 from operators.reporting.output_folder import write_study
+from operators.reporting.spool import Spool
 from operators.reporting.summaries import ImageSummary, StudySummary
 
 logger = logging.getLogger("osteomap")
@@ -38,7 +39,8 @@ def run(argv: list[str]) -> int:
     context = _context(argv)
     source = Path(context.input_path)
     try:
-        analyser = open_analyser(context.model_path)
+        spool = Spool(Path(context.output_path), keeps_arrays=False)
+        analyser = open_analyser(context.model_path, spool=spool)
         output = _output_folder(Path(context.output_path), source)
     except (SettingsError, BundleError) as error:
         logger.error("%s", error)

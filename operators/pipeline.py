@@ -10,7 +10,8 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from itertools import takewhile
+from typing import Any, ClassVar, TypeAlias
 
 from operators.classification.classify import classify_together, image_points, study_points
 from operators.classification.study_outcome import summarise_study
@@ -27,8 +28,10 @@ from operators.records.provenance import Provenance
 from operators.records.rules import TURNED, BoxRule, MapRule, ObjectRule, PromptRule, Rules, Scope, TurnRule
 from operators.records.run_description import RunDescription
 from operators.records.sources import SourceImage
-from operators.records.study import ReportedStudy, Study, StudyOutcome, internal_error
+from operators.records.study import Gathering, ReportedStudy, Study, StudyOutcome, internal_error
 from operators.reporting.pdf_document import render_pdf
+from operators.reporting.remains import put_by
+from operators.reporting.spool import Spool
 from operators.segmentation.outline import segment
 
 logger = logging.getLogger(__name__)
@@ -43,7 +46,7 @@ def _never() -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageStage:
-    """A stage that does one thing with every image of a study.
+    """A stage that does one thing with every image of a study, however many of them are there at a time.
 
     Parameters
     ----------
@@ -59,6 +62,7 @@ class ImageStage:
     receives: str
     emits: str
     step: Callable[[Any], Any]
+    by_image: ClassVar[bool] = True
 
     def __call__(self, study: Study[Any], cancelled: Cancelled = _never) -> Study[Any]:
         """Take a study through the stage.
@@ -75,8 +79,14 @@ class ImageStage:
 class StudyStage:
     """A stage that looks at a study as a whole; parameters as above.
 
-    ``step`` is given the study and what says whether the caller has asked to stop; ``failed`` says what a study comes
-    to that meets a mistake of ours in it.
+    Parameters
+    ----------
+    step
+        Is given the study and what says whether the caller has asked to stop.
+    by_image
+        Whether a part of the study is enough, as the stage needs to know only which study an image belongs to.
+    failed
+        Says what a study comes to that meets a mistake of ours in it.
     """
 
     name: str
@@ -84,6 +94,7 @@ class StudyStage:
     emits: str
     step: Callable[[Study[Any], Cancelled], Any]
     failed: Callable[[Study[Any], ImageError], Any] = Study.fail
+    by_image: bool = False
 
     def __call__(self, study: Study[Any], cancelled: Cancelled = _never) -> Any:
         """Take a study through the stage; errors as above."""
@@ -98,8 +109,8 @@ class StudyStage:
 Stage: TypeAlias = ImageStage | StudyStage
 
 
-def stages(models: Models, rules: Rules, provenance: Provenance, decoder: Decoder) -> tuple[Stage, ...]:
-    """Return the stages of the chain in order.
+def stages(models: Models, rules: Rules, provenance: Provenance, decoder: Decoder, spool: Spool) -> tuple[Stage, ...]:
+    """Return the stages of the chain in order: image by image up to its objects, then the report of the study.
 
     Parameters
     ----------
@@ -111,30 +122,32 @@ def stages(models: Models, rules: Rules, provenance: Provenance, decoder: Decode
         Who makes the results; a study's objects bear the time at which its analysis began.
     decoder
         What reads pixels.
+    spool
+        Where the objects of an image wait for the other images of its study.
     """
     return (
         radiographs(rules.scope, decoder),
         classification(models.classifiers, rules.maps, turns=rules.turns),
         localization(rules.boxes),
         segmentation(models.segmenter, rules.prompts),
-        *object_stages(rules.objects, describe_run(models, rules, provenance)),
+        *object_stages(rules.objects, describe_run(models, rules, provenance), spool),
     )
 
 
-def analyse(
-    study: Study[SourceImage],
-    models: Models,
-    rules: Rules,
-    provenance: Provenance,
-    decoder: Decoder,
-) -> ReportedStudy:
-    """Take one study through the whole chain."""
-    reported: ReportedStudy = run(study, stages(models, rules, provenance, decoder))
-    return reported
-
-
 def run(study: Study[Any], chain: Sequence[Stage], cancelled: Cancelled = _never) -> Any:
-    """Take a study through stages, one after the other; ``cancelled`` is asked before each image."""
+    """Take a study through stages; ``cancelled`` is asked before each image.
+
+    Each image is taken through all stages that need no other image before the next one is begun, so that one image at
+    a time is in memory; then the study is taken through the other stages.
+    """
+    of_image = tuple(takewhile(lambda stage: stage.by_image, chain))
+    gathering, whole = Gathering(), study
+    for part in study.parts():
+        whole = gathering.add(_through(of_image, part, cancelled)) or whole
+    return _through(chain[len(of_image) :], whole, cancelled)
+
+
+def _through(chain: Sequence[Stage], study: Study[Any], cancelled: Cancelled) -> Any:
     for stage in chain:
         study = stage(study, cancelled)
     return study
@@ -182,10 +195,13 @@ def segmentation(segmenter: Bundle, rule: PromptRule) -> ImageStage:
     return ImageStage("segmentation", "localizations", "segmentations", outline)
 
 
-def object_stages(rule: ObjectRule, description: RunDescription) -> tuple[StudyStage, StudyStage]:
+def object_stages(
+    rule: ObjectRule, description: RunDescription, spool: Spool | None = None
+) -> tuple[StudyStage, StudyStage]:
     """Return the stages that build the DICOM objects: those of every image, then those of the study."""
+    encode = partial(_encode_images, rule, description, spool or Spool())
     return (
-        StudyStage("dicom_objects", "segmentations", "encoded_images", partial(_encode_images, rule, description)),
+        StudyStage("dicom_objects", "segmentations", "encoded_images", encode, by_image=True),
         StudyStage(
             *("dicom_report", "encoded_images", "reported_studies"),
             partial(_report, rule, description),
@@ -211,14 +227,14 @@ def _unless(cancelled: Cancelled, step: Callable[[Any], Any]) -> Callable[[Any],
 
 
 def _encode_images(
-    rule: ObjectRule, description: RunDescription, study: Study[Segmentation], cancelled: Cancelled
+    rule: ObjectRule, description: RunDescription, spool: Spool, study: Study[Segmentation], cancelled: Cancelled
 ) -> Study[EncodedImage]:
-    """Build the DICOM objects of every image."""
+    """Build the DICOM objects of every image of a part of a study and put by what is large of it."""
     provenance = _at(description, study).provenance
-    subject = SeriesSubject.of([image.source for image in study.included])
+    subject = SeriesSubject.of([source for source in study.sources if isinstance(source, SourceImage)])
 
     def encode(image: Segmentation) -> EncodedImage:
-        return encode_image(image, study.number(image), rule, provenance, subject)
+        return put_by(encode_image(image, study.number(image), rule, provenance, subject), spool)
 
     return study.map(_unless(cancelled, encode))
 

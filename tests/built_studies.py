@@ -30,6 +30,7 @@ from operators.records.sources import ExcludedImage, SourceImage
 from operators.records.states import State
 from operators.records.study import ReportedStudy, Study
 from operators.reporting.output_folder import write_study
+from operators.reporting.spool import Spool
 from tests.header_variants import VARIANTS, put
 from tests.phantoms import classification, source_image, stored_phantom
 from training.datasets.dicom_wrapping import derived_uid
@@ -109,7 +110,7 @@ def report(
         seen = {image.source.sop_instance_uid for image in images}
         images.append(_excluded(source, look, seen) or segment(Radiograph(source, array), look))
     study = Study(images[0].source.header.StudyInstanceUID, tuple(images))
-    return run(study, object_stages(rule, DESCRIPTION))
+    return run(study, object_stages(rule, DESCRIPTION, Spool()))
 
 
 def _excluded(source: SourceImage, look: Look, seen: Collection[str]) -> ExcludedImage | None:

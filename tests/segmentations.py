@@ -22,6 +22,7 @@ from operators.records.provenance import Model, Provenance
 from operators.records.rules import ObjectRule
 from operators.records.run_description import RunDescription
 from operators.records.study import ReportedStudy, Study, StudyOutcome
+from operators.reporting.spool import Spool
 from tests.phantoms import classification, source_image
 
 PROVENANCE = Provenance(
@@ -90,7 +91,7 @@ def report(
     study: Study[EncodedImage], description: RunDescription = DESCRIPTION, rule: ObjectRule = RULE
 ) -> ReportedStudy:
     """Take a study through the last stage of the chain."""
-    return object_stages(rule, description)[1](study)
+    return object_stages(rule, description, Spool())[1](study)
 
 
 def encode(segmentation: Segmentation, provenance: Provenance = PROVENANCE, rule: ObjectRule = RULE) -> EncodedImage:

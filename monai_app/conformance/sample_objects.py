@@ -40,6 +40,7 @@ from operators.records.run_description import RunDescription
 from operators.records.sources import ExcludedImage, HeaderReply, SourceFile, SourceImage
 from operators.records.states import State
 from operators.records.study import ReportedStudy, Study
+from operators.reporting.spool import Spool
 
 # What the two full headers say where the VR alone does not tell a valid value.
 _TWO_VALUES: Mapping[str, tuple[object, object]] = {
@@ -229,8 +230,8 @@ def _study(which: int, *images: Segmentation | ExcludedImage) -> Iterator[Sample
     description = RunDescription(_provenance(which), points, points, ())
     first = images[0].source
     header = first.header if isinstance(first, SourceImage) else Dataset()
-    rule = ObjectRule(frozenset(OPTIONAL_KINDS))
-    reported: ReportedStudy = run(Study(str(header.StudyInstanceUID), images), object_stages(rule, description))
+    chain = object_stages(ObjectRule(frozenset(OPTIONAL_KINDS)), description, Spool())
+    reported: ReportedStudy = run(Study(str(header.StudyInstanceUID), images), chain)
     for image in reported.study.included:
         for kind, ds in image.objects.items():
             yield Sample(kind, ds, image.source.header)

@@ -1,4 +1,4 @@
-"""A stage of the chain as an operator: receive a study, take it through a plain function, always emit."""
+"""A stage of the chain as an operator: receive an image of a study, take it through a plain function, emit it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator
 
 from operators.deploy.unquoted_errors import unquoted
 from operators.pipeline import Stage
+from operators.records.study import Gathering
 
 
 class StageOperator(Operator):
-    """Operator of a stage: one input port, one output port, one study per tick.
+    """Operator of a stage: one input port, one output port, one image of a study per tick.
+
+    The operator of a stage that needs the whole study gathers its images and emits with the last of them.
 
     Parameters
     ----------
@@ -27,6 +30,7 @@ class StageOperator(Operator):
 
     def __init__(self, fragment: Fragment, *args: Any, stage: Stage) -> None:
         self.stage = stage
+        self.gathering = None if stage.by_image else Gathering()
         self.seconds = 0.0
         super().__init__(fragment, *args, name=stage.name)
 
@@ -36,9 +40,12 @@ class StageOperator(Operator):
         spec.output(self.stage.emits)
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
-        """Take one study through the stage; an operator that does not emit stalls the graph."""
+        """Take one image, or the study that it completes, through the stage."""
         with unquoted():
-            study = op_input.receive(self.stage.receives)
+            part = op_input.receive(self.stage.receives)
+            study = part if self.gathering is None else self.gathering.add(part)
+            if study is None:
+                return
             started = time.perf_counter()
             result = self.stage(study)
             self.seconds += time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""The source of the graph: one study after the other."""
+"""The source of the graph: one study after the other, image by image."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from operators.records.study import Study
 
 
 class StudiesOperator(Operator):
-    """Emit one study per tick and end the run after the last one."""
+    """Emit one image of a study per tick and end the run after the last one."""
 
     def __init__(
         self, fragment: Fragment, *args: Any, studies: Iterator[Study[SourceImage]], name: str = "studies"
     ) -> None:
-        self.studies = studies
+        self.parts = (part for study in studies for part in study.parts())
         self.seconds = 0.0
         super().__init__(fragment, *args, name=name)
 
@@ -28,12 +28,12 @@ class StudiesOperator(Operator):
         spec.output("studies")
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
-        """Read the headers of the next study."""
+        """Emit the next image; with the first of a study, its headers are read."""
         with unquoted():
             started = time.perf_counter()
-            study = next(self.studies, None)
+            part = next(self.parts, None)
             self.seconds += time.perf_counter() - started
-            if study is None:
+            if part is None:
                 self.stop_execution()
             else:
-                op_output.emit(study, "studies")
+                op_output.emit(part, "studies")

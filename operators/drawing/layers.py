@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,38 +14,12 @@ from operators.drawing.colours import HEAT
 from operators.drawing.contours import drawn_contours
 from operators.drawing.displayed import displayed
 from operators.records.geometry import PixelBox
-from operators.records.images import Segmentation
+from operators.records.images import BoxMark, Picture, Segmentation
 
 RADIOGRAPH_SIDE = 1200  # pixels of the longest side
 HEAT_SIDE = 256  # of the map, which is smooth
 LEAST_HEAT = 0.02  # below it nothing is drawn: a tint all over the picture would say something that the map does not
 TEXT_PER_SIDE = 1 / 34  # height of a box's number in longest sides of the image
-
-
-@dataclass(frozen=True, slots=True)
-class BoxMark:
-    """A box in original pixels, and the tag with its number: ``left``, ``top``, ``width``, ``height``."""
-
-    number: int
-    box: PixelBox
-    tag: tuple[float, float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """An image and its layers; coordinates are pixel edges of the original image.
-
-    ``radiograph`` is a JPEG, ``heat`` a WebP with an alpha channel, both stretched to ``columns`` x ``rows``;
-    ``outlines`` are closed polygons (n, 2) of (column, row), per box, none where nothing was outlined.
-    """
-
-    columns: int
-    rows: int
-    radiograph: bytes
-    heat: bytes
-    boxes: tuple[BoxMark, ...]
-    outlines: tuple[tuple[NDArray[np.float64], ...], ...]
-    map_name: str
 
 
 def draw(segmentation: Segmentation) -> Picture:

@@ -13,7 +13,7 @@ from reportlab.platypus import Flowable
 
 from operators.drawing import colours
 from operators.drawing.colours import as_hex
-from operators.drawing.layers import BoxMark, Picture
+from operators.records.images import BoxMark, Picture
 
 FONT, BOLD = "Vera", "VeraBd"  # of reportlab, embedded in the document
 GAP = 8.5  # points

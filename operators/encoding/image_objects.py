@@ -6,6 +6,7 @@ import logging
 
 from pydicom.dataset import Dataset
 
+from operators.drawing.layers import draw
 from operators.encoding.compression import compress
 from operators.encoding.object_kinds import OBJECT_KINDS
 from operators.encoding.requests import ImageRequest, ObjectKind, SeriesSubject
@@ -60,7 +61,7 @@ def encode_image(
                 ds = _build(request, rule.compression)
                 if ds is not None:
                     objects[kind.name] = ds
-    return EncodedImage(segmentation, objects, tracking, numbers)
+    return EncodedImage(segmentation, objects, tracking, numbers, draw(segmentation))
 
 
 def _build(request: ImageRequest, compression: str) -> Dataset | None:

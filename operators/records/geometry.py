@@ -138,7 +138,14 @@ class PixelGeometry:
         x1 = min(max(x1 + self.window.left, x0 + 1), inside.right)
         return PixelBox(x0, y0, x1, min(max(y1 + self.window.top, y0 + 1), inside.bottom))
 
-    def map_to_original(self, values: NDArray[np.float32], stride: float) -> NDArray[np.float32]:
+    @property
+    def inside(self) -> PixelBox | None:
+        """The part of the window that lies in the image, original pixels; None if none does."""
+        return _overlap(self.window, self.rows, self.columns)
+
+    def map_to_original(
+        self, values: NDArray[np.float32], stride: float, within: PixelBox | None = None
+    ) -> NDArray[np.float32]:
         """Resample a map of the network to the window's original pixels, bilinearly, and turn it back.
 
         Parameters
@@ -147,14 +154,22 @@ class PixelGeometry:
             (height, width) float32; cell (i, j) covers input pixels i * stride to (i + 1) * stride.
         stride
             Network pixels per cell.
+        within
+            The part of the window that is wanted, original pixels; None: all of it, which may be far larger than the
+            image.
 
         Returns
         -------
-        (window.height, window.width) float32
+        (height, width) float32 of that part
         """
+        part = _shift(self.window if within is None else within, self.window)
+        edges = (part.left, part.top, part.right, part.bottom)
+        rows, columns = PixelBox(
+            *map(round, _turned(edges, self.window.height, self.window.width, self.quarter_turns))
+        ).slices()
         height, width = self.field.turned_size
-        down = _interpolation(values.shape[0], height, self.scale_y / stride)
-        across = _interpolation(values.shape[1], width, self.scale_x / stride)
+        down = _interpolation(values.shape[0], height, self.scale_y / stride)[rows]
+        across = _interpolation(values.shape[1], width, self.scale_x / stride)[columns]
         return np.asarray(np.rot90(down @ values @ across.T, -self.quarter_turns), np.float32)
 
 
@@ -209,6 +224,28 @@ def cut(pixels: NDArray[np.float32], window: PixelBox) -> NDArray[np.float32]:
     if inside is not None:
         out[_shift(inside, window).slices()] = pixels[inside.slices()]
     return out
+
+
+def cut_shrunk(pixels: NDArray[np.float32], window: PixelBox, factor: int) -> NDArray[np.float32]:
+    """Return what ``cut`` returns as the means of squares of ``factor`` pixels, of which the window holds whole ones.
+
+    It costs no more memory than the image itself, however far the window reaches beyond it.
+    """
+    out = np.zeros((window.height // factor, window.width // factor), pixels.dtype)
+    inside = _overlap(window, *pixels.shape)
+    if inside is not None:
+        at = _shift(inside, window)
+        cells = PixelBox(at.left // factor, at.top // factor, -(-at.right // factor), -(-at.bottom // factor))
+        squares = PixelBox(*(edge * factor for edge in (cells.left, cells.top, cells.right, cells.bottom)))
+        part = cut(pixels[inside.slices()], _shift(squares, at))
+        out[cells.slices()] = part.reshape(cells.height, factor, cells.width, factor).mean(axis=(1, 3))
+    return out
+
+
+def multiple_of(window: PixelBox, factor: int) -> PixelBox:
+    """Return a window enlarged to the right and below to sides that are multiples of ``factor``."""
+    width, height = (-(-side // factor) * factor for side in (window.width, window.height))
+    return PixelBox(window.left, window.top, window.left + width, window.top + height)
 
 
 def paste(part: NDArray[Value], window: PixelBox, rows: int, columns: int) -> NDArray[Value]:

@@ -6,7 +6,7 @@ Arrays are read-only from construction on.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -200,11 +200,12 @@ class Segmentation:
     """The outline of each box's finding: ``masks`` (rows, columns) bool, ``predicted_iou`` [0, 1], one per box."""
 
     localization: Localization
-    masks: tuple[NDArray[np.bool_], ...]
+    masks: Sequence[NDArray[np.bool_]]
     predicted_iou: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        _freeze(*self.masks)
+        for mask in self.masks:
+            _freeze(mask)
 
     @property
     def source(self) -> SourceImage:
@@ -212,19 +213,46 @@ class Segmentation:
         return self.localization.source
 
 
+@dataclass(frozen=True, slots=True)
+class BoxMark:
+    """A box in original pixels, and the tag with its number: ``left``, ``top``, ``width``, ``height``."""
+
+    number: int
+    box: PixelBox
+    tag: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image and its layers; coordinates are pixel edges of the original image.
+
+    ``radiograph`` is a JPEG, ``heat`` a WebP with an alpha channel, both stretched to ``columns`` x ``rows``;
+    ``outlines`` are closed polygons (n, 2) of (column, row), per box, none where nothing was outlined.
+    """
+
+    columns: int
+    rows: int
+    radiograph: bytes
+    heat: bytes
+    boxes: tuple[BoxMark, ...]
+    outlines: tuple[tuple[NDArray[np.float64], ...], ...]
+    map_name: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedImage:
-    """A segmentation and the image's DICOM objects in memory.
+    """A segmentation and the image's DICOM objects.
 
     ``objects`` by kind, the word that its file is named by: ``seg`` (none without a finding to outline), ``heatmap``,
     ``labelmap``, ``sc``, ``gsps``. ``tracking_uids`` are shared by all objects, one per box; ``segment_numbers`` is
-    None for a box whose mask is empty.
+    None for a box whose mask is empty. ``picture`` is what page and document show.
     """
 
     segmentation: Segmentation
     objects: Mapping[str, Dataset]
     tracking_uids: tuple[str, ...]
     segment_numbers: tuple[int | None, ...]
+    picture: Picture
 
     @property
     def seg(self) -> Dataset | None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pydicom.dataset import Dataset
 
 from operators.records.errors import AnalysisCancelledError, ImageError, InternalError
 from operators.records.images import EncodedImage
-from operators.records.sources import ExcludedImage, SourceImage
+from operators.records.sources import ExcludedImage, SourceFile, SourceImage
 from operators.records.states import State
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,11 @@ logger = logging.getLogger(__name__)
 class _OfImage(Protocol):
     @property
     def source(self) -> SourceImage: ...
+
+
+class _OfFile(Protocol):
+    @property
+    def source(self) -> SourceImage | SourceFile: ...
 
 
 Image_co = TypeVar("Image_co", bound=_OfImage, covariant=True)
@@ -43,11 +48,14 @@ class Study(Generic[Image_co]):
         The records of the stage that the study has come to.
     analysed_at
         When its analysis began, with a time zone; its objects bear this time. None: that of their provenance.
+    part_of
+        Of a part of a study, the source of every image of the whole study, in order; empty: these images are all.
     """
 
     study_instance_uid: str | None
     images: tuple[Image_co | ExcludedImage, ...]
     analysed_at: datetime | None = None
+    part_of: tuple[SourceImage | SourceFile, ...] = ()
 
     @property
     def included(self) -> tuple[Image_co, ...]:
@@ -59,14 +67,25 @@ class Study(Generic[Image_co]):
         """The images that are declined or have failed."""
         return tuple(image for image in self.images if isinstance(image, ExcludedImage))
 
-    def number(self, image: object) -> int:
+    @property
+    def sources(self) -> tuple[SourceImage | SourceFile, ...]:
+        """The source of every image of the whole study, also where only a part of it is here."""
+        return self.part_of or tuple(image.source for image in self.images)
+
+    def number(self, image: _OfFile) -> int:
         """Return the number by which results name an image of the study, from 1."""
-        return 1 + next(index for index, other in enumerate(self.images) if other is image)
+        return 1 + next(index for index, source in enumerate(self.sources) if source is image.source)
+
+    def parts(self) -> Iterator[Study[Image_co]]:
+        """Yield the study image by image, so that one image at a time has to be in memory."""
+        sources = self.sources
+        for image in self.images:
+            yield Study(self.study_instance_uid, (image,), self.analysed_at, sources)
 
     def map(self, stage: Callable[[Image_co], Next]) -> Study[Next]:
         """Take every image that is left through a stage; one that the stage refuses is excluded, the others go on."""
         images = tuple(_take(image, stage) for image in self.images)
-        return Study(self.study_instance_uid, images, self.analysed_at)
+        return Study(self.study_instance_uid, images, self.analysed_at, self.part_of)
 
     def fail(self, error: ImageError) -> Study[Image_co]:
         """Return the study with every image that is left excluded for one reason."""
@@ -74,7 +93,26 @@ class Study(Generic[Image_co]):
             image if isinstance(image, ExcludedImage) else ExcludedImage(image.source, *error.outcome)
             for image in self.images
         )
-        return Study(self.study_instance_uid, excluded, self.analysed_at)
+        return Study(self.study_instance_uid, excluded, self.analysed_at, self.part_of)
+
+
+class Gathering:
+    """Makes whole studies of their parts, which arrive in order, one study after the other.
+
+    A study of which a part is missing is dropped when the next one comes.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[Study[Any]] = []
+
+    def add(self, part: Study[Any]) -> Study[Any] | None:
+        """Add a part and return the study if that was its last."""
+        self._parts = [other for other in self._parts if other.part_of is part.part_of] + [part]
+        if len(self._parts) < len(part.part_of):
+            return None
+        images = tuple(image for other in self._parts for image in other.images)
+        self._parts = []
+        return Study(part.study_instance_uid, images, part.analysed_at)
 
 
 def _take(image: Image_co | ExcludedImage, stage: Callable[[Image_co], Next]) -> Next | ExcludedImage:

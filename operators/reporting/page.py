@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from operators.drawing.colours import BOX, HEAT, as_hex
-from operators.drawing.layers import Picture, data_uri, draw, svg_path
+from operators.drawing.layers import data_uri, svg_path
 from operators.records.codes import in_sentence, place
-from operators.records.images import EncodedImage
+from operators.records.images import EncodedImage, Picture
 from operators.records.provenance import RESEARCH_USE_ONLY
 from operators.records.reasons import REASONS
 from operators.records.run_description import RunDescription
@@ -101,7 +101,7 @@ def render_study(reported: ReportedStudy, summary: StudySummary, description: Ru
         if isinstance(image, EncodedImage) and burned_in(image.source) and not description.patient_data:
             without = _HIDDEN
         elif isinstance(image, EncodedImage) and left > 0:
-            picture, left = draw(image.segmentation), left - 1
+            picture, left = image.picture, left - 1
         where = place(result.body_part, result.laterality, result.view_position)
         shown.append(_Shown(f"{anchor}-{number}", result, where, opinions(image), picture, without))
     return _TEMPLATES.get_template("study.html").render(

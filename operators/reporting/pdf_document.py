@@ -15,10 +15,9 @@ from reportlab.lib.units import mm
 from reportlab.pdfbase.pdfmetrics import getFont
 from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table
 
-from operators.drawing.layers import Picture, draw
 from operators.drawing.pdf_picture import BOLD, FONT, PictureDrawing
 from operators.records.codes import in_sentence, place
-from operators.records.images import EncodedImage
+from operators.records.images import EncodedImage, Picture
 from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY
 from operators.records.reasons import REASONS
 from operators.records.run_description import RunDescription
@@ -52,7 +51,7 @@ def render_pdf(study: Study[EncodedImage], outcome: StudyOutcome, description: R
         What every report says of the run; patients are named only if it asks for it.
     """
     pictures = [
-        None if burned_in(image.source) and not description.patient_data else draw(image.segmentation)
+        None if burned_in(image.source) and not description.patient_data else image.picture
         for image in study.included[:MOST_PICTURES]
     ]
     pages = _build(study, outcome, description, pictures, pages=0)[1]  # laid out once to number the pages "n of m"

@@ -67,9 +67,10 @@ def outline(box: PixelBox, encoded: EncodedWindow, sam: Sam, rule: PromptRule, h
     points = points_of(box, geometry.window, rule, heatmap)
     decoded = decode(sam, encoded, boxes, points, three=rule.masks == "best_of_three")
     logits, scores = vote(decoded.logits, decoded.predicted_iou)
-    masks = [geometry.map_to_original(each, decoded.stride) > MASK_LOGIT for each in logits]
-    best = choose(masks, scores, None if heatmap is None else cut(heatmap, geometry.window))
-    mask = paste(masks[best], geometry.window, geometry.rows, geometry.columns)
+    inside = geometry.inside or geometry.window  # a window reaches far beyond the image where a box is large
+    masks = [geometry.map_to_original(each, decoded.stride, inside) > MASK_LOGIT for each in logits]
+    best = choose(masks, scores, None if heatmap is None else cut(heatmap, inside))
+    mask = paste(masks[best], inside, geometry.rows, geometry.columns)
     return mask, float(scores[best])
 
 

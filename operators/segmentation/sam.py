@@ -12,10 +12,11 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from operators.networks.bundle import Bundle
-from operators.records.geometry import PixelBox, PixelGeometry, cut, geometry_of
+from operators.records.geometry import PixelBox, PixelGeometry, cut_shrunk, geometry_of, multiple_of
 from operators.segmentation.prompts import Coordinates, Points, to_input
 
 MASK_LOGIT = Sam.mask_threshold  # a pixel belongs to the mask above it
+LARGEST_SIDE = 2560  # pixels of a window when it is pre-processed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,12 +48,18 @@ def sam_of(bundle: Bundle) -> Sam:
 
 
 def encode(pixels: NDArray[np.float32], window: PixelBox, bundle: Bundle) -> EncodedWindow:
-    """Return the embedding of a window of an image, (rows, columns) float32 [0, 1]."""
+    """Return the embedding of a window of an image, (rows, columns) float32 [0, 1].
+
+    A window of more than ``LARGEST_SIDE`` pixels is shrunk before it is pre-processed: a window may be several times as
+    large as the image, and the anti-aliasing takes a hundred bytes per pixel.
+    """
     sam = sam_of(bundle)
-    image = bundle.preprocess(cut(pixels, window))
+    factor = -(-max(window.width, window.height) // LARGEST_SIDE)
+    window = multiple_of(window, factor)
+    image = bundle.preprocess(cut_shrunk(pixels, window, factor))
     with torch.inference_mode():
         embedding = sam.image_encoder(sam.preprocess(image.as_subclass(Tensor))[None])
-    return EncodedWindow(embedding, geometry_of(image.affine, pixels.shape, window))
+    return EncodedWindow(embedding, geometry_of(np.asarray(image.affine) * factor, pixels.shape, window))
 
 
 def decode(sam: Sam, encoded: EncodedWindow, boxes: Coordinates, points: Points, *, three: bool) -> DecodedMasks:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import resource
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -19,8 +21,9 @@ from monai_app.analyser import Analyser
 from monai_app.settings import SettingsError
 from operators import pipeline
 from operators.records.errors import AnalysisCancelledError, BundleError
+from operators.records.study import Study
 from tests.monai_app.application import ROOT, run
-from tests.phantoms import radiograph, save
+from tests.phantoms import radiograph, save, source_image, stored_phantom
 from training.demo import EXPECTED
 from training.demo import write as write_demo
 
@@ -90,6 +93,36 @@ def test_nothing_is_written_unless_it_is_saved(analyser, demo, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     list(analyser.analyse(demo / "normal.dcm"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_results_outlive_the_analyser_and_leave_nothing(analyser, demo, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with Analyser(analyser.models, analyser.settings) as short:
+        (study,) = short.analyse(demo / "fracture.dcm")
+    (image,) = study.images
+    seg, masks = image.objects["seg"], image.masks
+    assert image.pixels.shape == image.heatmap.shape == masks[0].shape
+    assert study.save(tmp_path / "out")
+    del study, image
+    gc.collect()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert int(np.unpackbits(np.frombuffer(seg.PixelData, np.uint8)).sum()) == sum(int(mask.sum()) for mask in masks)
+
+
+def test_images_are_taken_through_the_chain_one_after_the_other():
+    order, images = [], tuple(source_image() for _ in range(3))
+
+    def stage(name):
+        return pipeline.ImageStage(name, "a", "b", lambda image: order.append((images.index(image), name)) or image)
+
+    def report(study, _cancelled):
+        order.append("report")
+        return study
+
+    chain = (stage("first"), stage("second"), pipeline.StudyStage("report", "b", "c", report))
+    assert pipeline.run(Study("1", images), chain).images == images
+    assert order == [(index, name) for index in range(3) for name in ("first", "second")] + ["report"]
 
 
 @pytest.mark.slow
@@ -233,6 +266,22 @@ def test_a_late_study_costs_what_the_second_did(small_analyser):
     assert after == networks
     assert peaks[-1] - peaks[20] < 16  # by then the libraries' own caches are full
     assert np.median(seconds[-10:]) < 2 * np.median(seconds[1:11])
+
+
+@pytest.mark.slow
+def test_an_image_of_a_large_study_costs_no_memory(small_analyser, tmp_path):
+    def peak_of(images: int) -> float:
+        stored = np.repeat(np.repeat(stored_phantom(3, "gap"), 10, axis=0), 10, axis=1)  # 1600 x 1280
+        for number in range(images):
+            path = tmp_path / str(images) / f"{number}.dcm"
+            save(radiograph(f"{images} {number}", study=str(images), stored=stored), path)
+        (study,) = small_analyser.analyse(tmp_path / str(images))
+        assert len(study.images) == images
+        assert study.images[-1].probability is not None
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MiB
+
+    few, many = peak_of(4), peak_of(24)
+    assert many - few < 60  # picture and heat map of one of them take 16
 
 
 def in_a_new_process(code: str) -> str:

@@ -140,7 +140,7 @@ def test_a_full_disk_is_said_in_one_line(studies, tmp_path, monkeypatch, capfd):
 def test_models_in_each_other_s_place_end_with_2(studies, tmp_path, monkeypatch, capfd):
     settings = yaml.safe_load((ROOT / "app.yaml").read_text("utf-8"))
     for change in (
-        {"classification": {"bundle": "msk_sam"}},
+        {"classification": settings["classification"] | {"bundle": "msk_sam"}},
         {"segmentation": settings["segmentation"] | {"bundle": "msk_resnet50"}},
         {"segmentation": settings["segmentation"] | {"bundle": "msk_resnet50", "checkpoint": "sam_vit_b"}},
     ):

@@ -71,7 +71,8 @@ def segmentation(rows: int = 160, columns: int = 128, box: PixelBox = BOX, **ove
 
 
 def encoded(**overrides: Any) -> EncodedImage:
-    return EncodedImage(segmentation(**overrides), {}, ("1.1",), (None,))
+    record = segmentation(**overrides)
+    return EncodedImage(record, {}, ("1.1",), (None,), draw(record))
 
 
 def page_of(folder, *images, page: RunDescription = DESCRIPTION, pictures: int = 10, uid: str | None = "1.2.3") -> str:
@@ -287,7 +288,7 @@ def test_an_outline_encloses_its_mask():
 @pytest.mark.parametrize(("patient_data", "pictures"), [(False, 0), (True, 1)])
 def test_a_picture_with_patient_data_in_it_is_shown_only_where_that_is_allowed(tmp_path, patient_data, pictures):
     ds = radiograph(BurnedInAnnotation="YES")
-    image = EncodedImage(segmentation(source=source_image(ds)), {}, ("1",), (None,))
+    image = encoded(source=source_image(ds))
     reported = ReportedStudy(Study("1", (image,)), StudyOutcome("abnormal", 0.9), {})
     page = dataclasses.replace(DESCRIPTION, patient_data=patient_data)
     section = render_study(reported, write_study(reported, tmp_path), page, 10)

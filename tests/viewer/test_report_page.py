@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from operators.drawing.layers import draw
 from operators.records.geometry import PixelBox
 from operators.records.images import EncodedImage, Localization, Radiograph, Segmentation
 from operators.records.sources import ExcludedImage
@@ -41,7 +42,8 @@ def image(seed: int, finding: str, state: str) -> EncodedImage:
     record = classification(state=state, rows=rows, columns=columns, radiograph=radiograph)
     localization = Localization(record, phantom.mask.astype(np.float32), boxes, (0.9, 0.4)[: len(boxes)])
     masks = (phantom.mask, np.zeros_like(phantom.mask))[: len(boxes)]
-    return EncodedImage(Segmentation(localization, masks, (0.8, 0.1)[: len(boxes)]), {}, ("1", "2"), (1, None))
+    record = Segmentation(localization, masks, (0.8, 0.1)[: len(boxes)])
+    return EncodedImage(record, {}, ("1", "2"), (1, None), draw(record))
 
 
 # The contrast of every text with what lies behind it (WCAG 2.2, 1.4.3), the worst first.

@@ -13,6 +13,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from reportlab.pdfgen.canvas import Canvas
 
+from operators.drawing.layers import draw
 from operators.records.geometry import PixelBox
 from operators.records.images import EncodedImage, Localization, Segmentation
 from operators.records.operating_points import OperatingPoints
@@ -46,7 +47,8 @@ def study(key: str = "a", images: int = 1, **header: object) -> Study[EncodedIma
         mask[40:70, 30:50] = True
         record = classification(source=source_image(ds))
         localization = Localization(record, np.zeros((160, 128), np.float32), (PixelBox(20, 30, 60, 80),), (0.87,))
-        found.append(EncodedImage(Segmentation(localization, (mask,), (0.66,)), {}, ("1",), (1,)))
+        record = Segmentation(localization, (mask,), (0.66,))
+        found.append(EncodedImage(record, {}, ("1",), (1,), draw(record)))
     declined = ExcludedImage(source_image(radiograph(f"{key}-", study=key, **header)), "declined", "too_small", "<why>")
     return Study(str(found[0].source.header.StudyInstanceUID), (*found, declined))
 

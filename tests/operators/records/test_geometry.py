@@ -14,7 +14,9 @@ from operators.records.geometry import (
     PixelBox,
     PixelGeometry,
     cut,
+    cut_shrunk,
     geometry_of,
+    multiple_of,
     paste,
     square_around,
     whole_image,
@@ -110,6 +112,32 @@ def test_a_map_is_upsampled_onto_the_pixels_it_covers():
     assert heat.shape == (100, 60)
     assert np.unravel_index(heat.argmax(), heat.shape) == pytest.approx((50, 30), abs=1)
     assert geometry.map_to_original(np.full((5, 3), 0.7, np.float32), 10) == pytest.approx(0.7)
+
+
+@given(
+    size=st.tuples(st.integers(1, 60), st.integers(1, 60)),
+    corner=st.tuples(st.integers(-40, 80), st.integers(-40, 80)),
+    side=st.integers(1, 90),
+    factor=st.integers(1, 9),
+)
+def test_a_shrunk_window_is_the_means_of_the_window(size, corner, side, factor):
+    image = np.random.default_rng(0).random(size).astype(np.float32)
+    window = multiple_of(PixelBox(*corner, corner[0] + side, corner[1] + side), factor)
+    assert (window.left, window.top) == corner
+    assert side <= window.width < side + factor
+    cells = window.width // factor
+    means = cut(image, window).reshape(cells, factor, cells, factor).mean(axis=(1, 3))
+    assert cut_shrunk(image, window, factor) == pytest.approx(means, abs=1e-6)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_map_is_resampled_where_it_is_wanted(turns):
+    geometry = PixelGeometry(40, 30, PixelBox(-20, -10, 60, 70), 64, 64, turns)
+    cells = np.random.default_rng(0).random((16, 16)).astype(np.float32)
+    assert geometry.inside == PixelBox(0, 0, 30, 40)
+    assert geometry.map_to_original(cells, 4, geometry.inside) == pytest.approx(
+        geometry.map_to_original(cells, 4)[10:50, 20:50], abs=1e-6
+    )
 
 
 def test_a_map_of_a_single_cell_is_constant():

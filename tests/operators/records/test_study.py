@@ -12,7 +12,7 @@ from operators.records.images import Opinion
 from operators.records.operating_points import OperatingPoints
 from operators.records.reasons import DeclinedReason, DoubtReason
 from operators.records.sources import ExcludedImage
-from operators.records.study import Study
+from operators.records.study import Gathering, Study
 from tests.phantoms import classification, source_image
 
 POINTS = OperatingPoints(rule_out=0.2, rule_in=0.8)
@@ -95,3 +95,24 @@ def test_a_study_is_never_normal_while_there_is_a_reason_to_doubt_an_image(proba
     doubted = dataclasses.replace(plain, radiograph=dataclasses.replace(plain.radiograph, doubts=tuple(DoubtReason)))
     expected = summarise_study([plain], [], POINTS).state
     assert summarise_study([plain, doubted], [], POINTS).state == ("doubt" if expected == "normal" else expected)
+
+
+def test_the_parts_of_a_study_make_the_study_again():
+    study = Study("1.2", tuple(source_image() for _ in range(3)))
+    gathering, gathered = Gathering(), []
+    for number, part in enumerate(study.parts(), start=1):
+        assert part.number(part.images[0]) == number
+        assert part.map(lambda image: image).sources == study.sources
+        gathered.append(gathering.add(part))
+    assert gathered[:2] == [None, None]
+    assert gathered[2].images == study.images
+    assert gathered[2].number(study.images[1]) == 2
+
+
+def test_a_study_that_lost_a_part_is_not_mixed_with_the_next():
+    lost, whole = (Study(uid, tuple(source_image() for _ in range(2))) for uid in ("1", "2"))
+    gathering = Gathering()
+    assert gathering.add(next(lost.parts())) is None
+    first, second = whole.parts()
+    assert gathering.add(first) is None
+    assert gathering.add(second).images == whole.images

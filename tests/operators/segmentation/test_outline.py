@@ -275,3 +275,13 @@ def test_mobile_sam_s_checkpoint_loads_by_its_published_names():
     second.load_state_dict(published_names(first.state_dict()), strict=True)
     for (name, a), b in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
+
+
+@pytest.mark.parametrize(
+    "box", [PixelBox(300, 400, 2900, 3300), PixelBox(1500, 0, 3000, 1700), PixelBox(0, 0, 3000, 4000)]
+)
+def test_a_window_far_larger_than_the_image_is_outlined_in_its_place(box):
+    echo = Echo()
+    ((mask, _),) = outline_each(np.zeros((4000, 3000), np.float32), [box], echo.bundle, PromptRule(2.5))
+    assert mask.shape == (4000, 3000)
+    assert extent(mask) == pytest.approx((box.left, box.top, box.right, box.bottom), abs=2 * pixels_per_cell(box, 2.5))
