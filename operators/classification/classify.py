@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -128,8 +129,10 @@ def _see(radiograph: Radiograph, bundle: Bundle, earlier: Sequence[str] = ()) ->
 
 
 def _opinion(done: ForwardPass, bundle: Bundle) -> Opinion:
-    """Return what a bundle says by itself."""
+    """Return what a bundle says by itself; raise ArithmeticError if that is no number, which has no state."""
     logit = float(done.output.detach())
+    if not math.isfinite(logit):
+        raise ArithmeticError(f"bundle {bundle.name}: the network's logit is no finite number")
     probability = bundle.fitted.calibration.probability(logit)
     return Opinion(bundle.name, logit, probability, image_points(bundle).state(probability))
 

@@ -73,6 +73,11 @@ def decode(sam: Sam, encoded: EncodedWindow, boxes: Coordinates, points: Points,
         Told with every box.
     three
         Whether SAM gives its three masks of an ambiguous prompt or its one mask.
+
+    Raises
+    ------
+    ArithmeticError
+        If what SAM gives is no number: a mask of it would be empty, as if nothing were there.
     """
     geometry = encoded.geometry
     prompts = torch.from_numpy(to_input(boxes, geometry)).float()
@@ -91,6 +96,8 @@ def decode(sam: Sam, encoded: EncodedWindow, boxes: Coordinates, points: Points,
             dense_prompt_embeddings=dense,
             multimask_output=three,
         )
+    if not (logits.isfinite().all() and iou.isfinite().all()):
+        raise ArithmeticError("SAM's masks hold values that are no finite numbers")
     stride = sam.image_encoder.img_size / logits.shape[-1]
     rows, columns = (math.ceil(side / stride) for side in (geometry.input_height, geometry.input_width))
     return DecodedMasks(logits[..., :rows, :columns].numpy(), iou.clamp(0, 1).numpy(), stride)

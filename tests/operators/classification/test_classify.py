@@ -407,3 +407,12 @@ def test_a_doubted_image_costs_no_further_view():
     doubted = Radiograph(WIDE.source, WIDE.pixels.copy(), tuple(DoubtReason))
     assert len(classify(doubted, fixed(-8), MapRule(flips=True)).views) == 1
     assert len(classify(doubted, fixed(8), MapRule(flips=True)).views) == 2
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_logit_that_is_no_number_gives_no_state(value):
+    """Of NaN every comparison is false, so that the image would be in doubt; infinity would be certain."""
+    network = MapClassifier(encoder(), feature_channels=16)
+    network.forward_head = lambda features: features.mean((1, 2, 3))[:, None] * 0 + value
+    with pytest.raises(ArithmeticError, match="no finite number"):
+        classify(radiograph(), tiny_bundle(network, KEEP))

@@ -285,3 +285,12 @@ def test_a_window_far_larger_than_the_image_is_outlined_in_its_place(box):
     ((mask, _),) = outline_each(np.zeros((4000, 3000), np.float32), [box], echo.bundle, PromptRule(2.5))
     assert mask.shape == (4000, 3000)
     assert extent(mask) == pytest.approx((box.left, box.top, box.right, box.bottom), abs=2 * pixels_per_cell(box, 2.5))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_mask_of_what_is_no_number_is_an_error(value):
+    bundle = compact_bundle()
+    with torch.no_grad():
+        bundle.network.mask_decoder.iou_prediction_head.layers[-1].bias.fill_(value)
+    with pytest.raises(ArithmeticError, match="no finite numbers"):
+        outline_each(PIXELS, BOXES[:1], bundle, PromptRule(2.5))
