@@ -42,7 +42,7 @@ PROVENANCE = Provenance(
     Model("msk_b", "2", "b" * 64),
     datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC),
 )
-EVERY_OBJECT = ObjectRule(frozenset(OPTIONAL_KINDS))
+EVERY_OBJECT = ObjectRule(frozenset(OPTIONAL_KINDS) - {"summary"})
 POINTS = OperatingPoints(0.2, 0.8)
 DESCRIPTION = RunDescription(PROVENANCE, POINTS, POINTS, ("Made for tests.",))
 PROBABILITIES = {"normal": 0.05, "doubt": 0.5, "abnormal": 0.93}

@@ -36,7 +36,7 @@ SEVERAL = Provenance(
 )
 RULE = ObjectRule(frozenset())
 WITH_PDF = ObjectRule(frozenset({"pdf"}))
-EVERY_OBJECT = ObjectRule(frozenset(OPTIONAL_KINDS))
+EVERY_OBJECT = ObjectRule(frozenset(OPTIONAL_KINDS) - {"summary"})
 POINTS = OperatingPoints(0.2, 0.8)
 DESCRIPTION = RunDescription(PROVENANCE, POINTS, POINTS, ("Made for tests.",))
 

@@ -7,24 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from operators.drawing.colours import BOX
 from operators.drawing.contours import drawn_contours
 from operators.drawing.displayed import displayed
+from operators.drawing.marks import BLACK, GREY, WHITE, Rectangle, band_of, draw_box, draw_outline, font_of
 from operators.reading.scope import plane_spacing
 from operators.records.images import Segmentation
 from operators.records.states import State
 
 MOST_OBLONG = 8  # sides of a pixel
 SMALLEST, LARGEST = 1024, 2048  # longest side of the radiograph in the picture, pixels
-WHITE, BLACK, GREY = (255, 255, 255), (0, 0, 0), (190, 190, 190)
 LINES_PER_SIDE = 48  # lines of text that would fill the longest side: legible when a viewer shows all of it
-Rectangle = tuple[float, float, float, float]  # left, top, right, bottom, pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +43,19 @@ def burn(segmentation: Segmentation, words: Words) -> NDArray[np.uint8]:
     scale = (radiograph.width / pixels.shape[1], radiograph.height / pixels.shape[0])
     draw, size = ImageDraw.Draw(radiograph), _font_size(radiograph)
     for mask in segmentation.masks:
-        _outline(draw, mask, scale, max(3, size // 9))
+        draw_outline(draw, drawn_contours(mask), scale, max(3, size // 9))
     boxes = [
         (box.left * scale[0], box.top * scale[1], box.right * scale[0], box.bottom * scale[1])
         for box in localization.boxes
     ]
     dash = size if localization.classification.state == State.DOUBT else None
     for left, top, right, bottom in boxes:
-        _box(draw, (left, top, max(left, right - 1), max(top, bottom - 1)), max(2, size // 7), dash)
+        draw_box(draw, (left, top, max(left, right - 1), max(top, bottom - 1)), max(2, size // 7), dash)
     _label(radiograph, boxes, [f"{number}: {score:.2f}" for number, score in enumerate(localization.scores, start=1)])
     width = max(radiograph.width, max(radiograph.size) // 2)  # room for words beside a narrow radiograph
     lines = [(words.head, size, WHITE), *((line, size * 5 // 4, WHITE) for line in words.state)]
-    above = _band(lines, width, size // 2)
-    below = _band([(words.foot, size * 3 // 4, GREY)], width, size // 2)
+    above = band_of(lines, width, size // 2)
+    below = band_of([(words.foot, size * 3 // 4, GREY)], width, size // 2)
     height = above.height + radiograph.height + below.height
     picture = Image.new("RGB", (width, height + height % 2))  # DICOM pads an odd number of bytes, at which dwv stumbles
     picture.paste(above, (0, 0))
@@ -82,37 +80,9 @@ def _font_size(image: Image.Image) -> int:
     return max(image.size) // LINES_PER_SIDE
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Return Pillow's own font: no font of the system is needed."""
-    return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))
-
-
-def _box(draw: ImageDraw.ImageDraw, box: Rectangle, width: int, dash: int | None) -> None:
-    """Draw the lines of a box within it; ``dash``: their length and twice that of the gaps, None for whole lines."""
-    left, top, right, bottom = (round(side) for side in box)
-    if dash is None:
-        draw.rectangle((left, top, right, bottom), outline=BOX, width=width)
-        return
-    for x in range(left, right + 1, dash * 3 // 2):
-        for y in (top, max(top, bottom - width + 1)):
-            draw.rectangle((x, y, min(x + dash - 1, right), min(y + width - 1, bottom)), fill=BOX)
-    for y in range(top, bottom + 1, dash * 3 // 2):
-        for x in (left, max(left, right - width + 1)):
-            draw.rectangle((x, y, min(x + width - 1, right), min(y + dash - 1, bottom)), fill=BOX)
-
-
-def _outline(draw: ImageDraw.ImageDraw, mask: NDArray[np.bool_], scale: tuple[float, float], width: int) -> None:
-    """Draw the outline of a mask (rows, columns) in white with a dark edge, so that it is seen on white bone too."""
-    polygons = [(polygon * scale).round() for polygon in drawn_contours(mask)]
-    for colour, thickness in ((BLACK, width + 4), (WHITE, width)):
-        for polygon in polygons:
-            points = [tuple(point) for point in polygon.tolist()]
-            draw.line([*points, *points[:2]], fill=colour, width=thickness, joint="curve")
-
-
 def _label(image: Image.Image, boxes: Sequence[Rectangle], texts: Sequence[str]) -> None:
     """Write a text at each box."""
-    draw, font = ImageDraw.Draw(image), _font(_font_size(image))
+    draw, font = ImageDraw.Draw(image), font_of(_font_size(image))
     sizes = [(draw.textlength(text, font) + font.size * 0.6, font.size * 1.3) for text in texts]
     for (left, top, right, bottom), text in zip(place_labels(boxes, sizes, image.size), texts, strict=True):
         draw.rectangle((left, top, right, bottom), fill=BOX)
@@ -145,32 +115,3 @@ def _moved_inside(place: Rectangle, size: tuple[int, int]) -> Rectangle:
     left = max(0.0, min(place[0], size[0] - (place[2] - place[0])))
     top = max(0.0, min(place[1], size[1] - (place[3] - place[1])))
     return left, top, left + place[2] - place[0], top + place[3] - place[1]
-
-
-def _band(texts: Sequence[tuple[str, int, tuple[int, int, int]]], width: int, margin: int) -> Image.Image:
-    """Return a black band of texts (text, font size, colour), as high as the wrapped lines need."""
-    lines = [
-        (line, font, colour)
-        for text, size, colour in texts
-        for font in [_font(size)]
-        for line in _wrap(text, font, width - 2 * margin)
-    ]
-    heights = [round(font.size * 1.35) for _, font, _ in lines]
-    band = Image.new("RGB", (width, sum(heights) + margin))
-    draw, top = ImageDraw.Draw(band), margin // 2
-    for (line, font, colour), height in zip(lines, heights, strict=True):
-        draw.text((margin, top), line, fill=colour, font=font)
-        top += height
-    return band
-
-
-def _wrap(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
-    """Break a text into lines of at most a width, between words."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines

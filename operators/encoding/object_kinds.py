@@ -13,6 +13,7 @@ from operators.encoding.requests import ObjectKind
 from operators.encoding.secondary_capture import encode_secondary_capture
 from operators.encoding.seg import encode_labelmap, encode_seg
 from operators.encoding.sr.report import encode_report
+from operators.encoding.summary_sheet import encode_summary_sheet
 
 OBJECT_KINDS = (
     ObjectKind("seg", 9001, "segmentation", "Outlines (SEG)", of_image=encode_seg, required=True, segmentation=True),
@@ -27,6 +28,10 @@ OBJECT_KINDS = (
     ),
     ObjectKind("labelmap", 9005, "label map", "Outlines (label map SEG)", of_image=encode_labelmap, segmentation=True),
     ObjectKind("pdf", 9006, "document", "This report as PDF", of_study=encode_pdf),
+    ObjectKind(
+        *("summary", 9007, "summary sheet", "All images of the study on one picture (Secondary Capture)"),
+        of_study=encode_summary_sheet,
+    ),
     ObjectKind(
         *("sr", 9000, "report", "Structured report (SR): all findings and measurements"),
         of_study=encode_report,

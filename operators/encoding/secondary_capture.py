@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import highdicom as hd
+import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
@@ -33,25 +36,53 @@ def encode_secondary_capture(request: ImageRequest) -> Dataset:
     """Build the picture of an image, whatever its state, for viewers that show neither SEG nor presentation states."""
     segmentation, provenance = request.segmentation, request.provenance
     source = segmentation.source
+    pixels = burn(segmentation, _words(segmentation, request.number, provenance))
+    picture = capture(pixels, source.header, identify(request))
+    picture.PatientOrientation = source.header.get("PatientOrientation") or None
+    add_body_part(picture, request.subject)
+    add_image_laterality(picture, source)
+    picture.DerivationDescription = (
+        f"{RESEARCH_USE_ONLY}. The source image, scaled, with findings of {APPLICATION} drawn in."
+    )
+    for keyword in _INHERITED:
+        if keyword in source.header:
+            setattr(picture, keyword, source.header[keyword].value)
+    complete_capture(picture, [source], provenance)
+    return picture
+
+
+def capture(pixels: NDArray[np.uint8], header: Dataset, identity: dict[str, Any]) -> Dataset:
+    """Return a Secondary Capture of a picture (rows, columns, 3) uint8 RGB for the patient and study of a header."""
     picture = hd.sc.SCImage.from_ref_dataset(
-        source.header,
-        burn(segmentation, _words(segmentation, request.number, provenance)),
+        header,
+        pixels,
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
-        patient_orientation=("L", "F"),  # demanded by highdicom; what the source says replaces it
+        patient_orientation=("L", "F"),  # demanded by highdicom; what is true replaces it
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        **identify(request),
+        **identity,
     )
-    picture.PatientOrientation = source.header.get("PatientOrientation") or None
-    picture.copy_patient_and_study_information(source.header)
-    add_body_part(picture, request.subject)
-    add_image_laterality(picture, source)
-    _add_derivation(picture, source)
+    picture.PatientOrientation = None
+    picture.copy_patient_and_study_information(header)
+    return cast(Dataset, picture)
+
+
+def complete_capture(picture: Dataset, sources: Sequence[SourceImage], provenance: Provenance) -> None:
+    """Say what a picture was made of (PS3.3 C.7.6.1, C.12.4) and when."""
+    picture.SourceImageSequence = [_reference(source) for source in sources]
     provenance.stamp(picture)
     picture.DateOfSecondaryCapture = provenance.now.strftime("%Y%m%d")
     picture.TimeOfSecondaryCapture = provenance.now.strftime("%H%M%S")
-    return cast(Dataset, picture)
+
+
+def _reference(source: SourceImage) -> Dataset:
+    item, purpose = Dataset(), Dataset()
+    item.ReferencedSOPClassUID = source.header.SOPClassUID
+    item.ReferencedSOPInstanceUID = source.header.SOPInstanceUID
+    purpose.CodeValue, purpose.CodingSchemeDesignator, purpose.CodeMeaning = _SOURCE_IMAGE[:3]
+    item.PurposeOfReferenceCodeSequence = [purpose]
+    return item
 
 
 def _words(segmentation: Segmentation, number: int, provenance: Provenance) -> Words:
@@ -66,19 +97,3 @@ def _words(segmentation: Segmentation, number: int, provenance: Provenance) -> W
         state=(f"Image {number} · {shown}", *describe_state(classification, provenance.finding)),
         foot=f"{legend}Not for measurement. Models: {models}.",
     )
-
-
-def _add_derivation(picture: Dataset, source: SourceImage) -> None:
-    """Say what the picture was made of (PS3.3 C.7.6.1 and C.12.4)."""
-    picture.DerivationDescription = (
-        f"{RESEARCH_USE_ONLY}. The source image, scaled, with findings of {APPLICATION} drawn in."
-    )
-    for keyword in _INHERITED:
-        if keyword in source.header:
-            setattr(picture, keyword, source.header[keyword].value)
-    item, purpose = Dataset(), Dataset()
-    item.ReferencedSOPClassUID = source.header.SOPClassUID
-    item.ReferencedSOPInstanceUID = source.header.SOPInstanceUID
-    purpose.CodeValue, purpose.CodingSchemeDesignator, purpose.CodeMeaning = _SOURCE_IMAGE[:3]
-    item.PurposeOfReferenceCodeSequence = [purpose]
-    picture.SourceImageSequence = [item]

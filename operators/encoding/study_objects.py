@@ -6,6 +6,7 @@ import logging
 
 from pydicom.dataset import Dataset
 
+from operators.encoding.compression import compress
 from operators.encoding.object_kinds import OBJECT_KINDS
 from operators.encoding.requests import DocumentRenderer, StudyRequest
 from operators.records.images import EncodedImage
@@ -44,18 +45,22 @@ def encode_study(
     objects: dict[str, Dataset] = {}
     for kind in OBJECT_KINDS:
         if kind.of_study is not None and (kind.required or kind.name in rule.kinds):
-            ds = _build(StudyRequest(kind, study, outcome, description, dict(objects), render_document))
+            request = StudyRequest(kind, study, outcome, description, dict(objects), render_document)
+            ds = _build(request, rule.compression)
             if ds is not None:
                 objects[kind.name] = ds
     return ReportedStudy(study, outcome, dict(reversed(objects.items())))
 
 
-def _build(request: StudyRequest) -> Dataset | None:
+def _build(request: StudyRequest, compression: str) -> Dataset | None:
     kind = request.kind
     if kind.of_study is None or kind.required:
         return None if kind.of_study is None else kind.of_study(request)
     try:
-        return kind.of_study(request)
+        ds = kind.of_study(request)
+        if ds is not None:
+            compress(ds, compression)
+        return ds
     except Exception as error:  # noqa: BLE001 - reportlab raises what it likes, and may quote
         uid, problem = request.study.study_instance_uid, type(error).__name__
         logger.error("study %s: the %s object cannot be built (%s)", uid, kind.name, problem)  # noqa: TRY400

@@ -37,6 +37,7 @@ NAMES = {
     "heatmap": "Segmentation, FRACTIONAL (heat map)",
     "labelmap": "Segmentation, LABELMAP",
     "sc": "Secondary Capture",
+    "summary": "Secondary Capture (summary sheet)",
     "gsps": "Grayscale Softcopy Presentation State",
 }
 LOOKS_AT = {judge: about.what for judge, about in JUDGES.items()} | {

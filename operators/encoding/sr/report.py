@@ -53,7 +53,7 @@ def _build(request: StudyRequest, sources: Sequence[SourceImage]) -> Dataset:
     evidence = [*(source.header for source in sources), *objects, *others.values()]
     series_uid = derive_series_uid(provenance, request.kind, sources[0].header, request.subject)
     content = _content(study, request.outcome, sources, provenance)
-    content[0].ContentSequence.extend(_composite(ds) for ds in others.values())
+    content[0].ContentSequence.extend(_composite(ds) for ds in others.values() if "PixelData" not in ds)
     _separate(content)
     report = REPORT_CLASS(
         evidence=evidence,

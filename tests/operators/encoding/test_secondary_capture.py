@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.drawing.burned_in import BOX, Words, _font, _wrap, burn, place_labels
+from operators.drawing.burned_in import BOX, Words, burn, place_labels
+from operators.drawing.marks import font_of, wrapped
 from operators.records.geometry import PixelBox
 from operators.records.images import Localization, Radiograph, Segmentation
 from operators.records.provenance import RESEARCH_USE_ONLY
@@ -138,9 +139,9 @@ def test_labels_of_neighbours_lie_apart():
 @pytest.mark.parametrize("width", [100, 400, 2000])
 def test_lines_are_broken_between_words(width):
     text = "OsteoMAP 0.1.0 · RESEARCH USE ONLY - not for clinical use"
-    lines = _wrap(text, _font(40), width)
+    lines = wrapped(text, font_of(40), width)
     assert " ".join(lines) == text
-    assert all(_font(40).getlength(line) <= width or " " not in line for line in lines)
+    assert all(font_of(40).getlength(line) <= width or " " not in line for line in lines)
 
 
 def test_no_patient_is_drawn():
