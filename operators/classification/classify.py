@@ -108,13 +108,18 @@ def _vouched_for(normal: Classification, bundles: Sequence[Bundle], turns: TurnR
 
 
 def _is_abnormal_turned(radiograph: Radiograph, bundles: Sequence[Bundle]) -> bool:
-    """Say whether a radiograph is abnormal when it is turned by one, two or three quarters."""
-    field, points = radiograph.analysed, image_points(*bundles)
+    """Say whether a radiograph is abnormal when it is turned by one, two or three quarters.
+
+    Against a header that says how the picture stands, only a probability half-way from the rule-in point to 1 counts.
+    """
+    field, threshold = radiograph.analysed, image_points(*bundles).rule_in
+    if radiograph.source.states_orientation:
+        threshold = (1 + threshold) / 2
     for more in (1, 3, 2):
         turned = dataclasses.replace(field, quarter_turns=(field.quarter_turns + more) % 4)
         looked_at = dataclasses.replace(radiograph, field=turned)
         opinions = [_opinion(_see(looked_at, bundle).done, bundle) for bundle in bundles]
-        if points.state(fmean(opinion.probability for opinion in opinions)) == State.ABNORMAL:
+        if fmean(opinion.probability for opinion in opinions) >= threshold:
             return True
     return False
 

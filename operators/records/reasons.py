@@ -238,8 +238,9 @@ REASONS: Mapping[Reason | DoubtReason, ReasonText] = {
         "Abnormal when the picture is turned",
         "The picture seems normal as it stands, and abnormal when it is turned; it may be stored turned.",
         "Look at the image; the header may not say how it stands.",
-        "the probability is below the rule-out point, and at or above the rule-in point for the picture turned by one, "
-        "two or three quarters (`classification: check_turned`)",
+        "the probability is below the rule-out point, and for the picture turned by one, two or three quarters at or "
+        "above the rule-in point, or, where Patient Orientation says how the picture stands, half-way from there to 1 "
+        "(`classification: check_turned`)",
     ),
     DoubtReason.PIXEL_DATA_DOUBTFUL: ReasonText(
         "PIXELS-DOUBTFUL",

@@ -108,6 +108,11 @@ class SourceImage:
         return any(change.split()[-2:] == [keyword, "emptied"] for change in self.changes)
 
     @property
+    def states_orientation(self) -> bool:
+        """Whether the header says how the picture stands (Patient Orientation)."""
+        return bool(self.header.get("PatientOrientation"))
+
+    @property
     def source(self) -> SourceImage:
         """Return itself: every record on a wire knows its source image."""
         return self

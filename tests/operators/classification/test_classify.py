@@ -32,6 +32,7 @@ from operators.records.images import Radiograph
 from operators.records.operating_points import Calibration
 from operators.records.reasons import DoubtReason
 from operators.records.rules import TURNED, BoxRule, MapRule, TurnRule
+from tests.phantoms import radiograph as ds_of
 from tests.phantoms import source_image, tiny_bundle
 
 KEEP = Compose([EnsureChannelFirst(channel_dim="no_channel")])
@@ -367,14 +368,26 @@ def test_a_turned_picture_that_its_header_tells_of_has_the_verdict_of_the_uprigh
     assert classify(stored, tilted()).probability == upright.probability
 
 
+SILENT = source_image(ds_of(PatientOrientation=None))
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_picture_that_is_abnormal_only_when_turned_is_in_doubt(turns):
-    stored = Radiograph(source_image(), np.rot90(STANDING, turns).copy())
+    stored = Radiograph(SILENT, np.rot90(STANDING, turns).copy())
     assert classify(stored, tilted()).state == "normal"
     looked_at = classify_together(stored, (tilted(),), turns=TURNED)
     assert (looked_at.state, looked_at.doubts, looked_at.withheld) == ("doubt", ("abnormal_when_turned",), True)
     accepted = classify_together(stored, (tilted(),), turns=TurnRule(accepted=True))
     assert (accepted.state, accepted.radiograph.relaxed) == ("normal", ("abnormal_when_turned",))
+
+
+@pytest.mark.parametrize(
+    ("rule_in", "told", "state"), [(0.98, True, "normal"), (0.98, False, "doubt"), (0.8, True, "doubt")]
+)
+def test_more_must_speak_for_a_turn_against_a_header(rule_in, told, state):
+    bundle = dataclasses.replace(fixed(-4, rule_in=rule_in), network=Tilted(-4).eval())  # .989 when it stands
+    stored = Radiograph(source_image() if told else SILENT, np.rot90(STANDING).copy())
+    assert classify_together(stored, (bundle,), turns=TURNED).state == state
 
 
 def test_a_picture_that_is_normal_every_way_is_normal():
