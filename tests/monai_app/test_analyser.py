@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import io
 import resource
@@ -18,8 +19,11 @@ from pydicom import Dataset, dcmread
 
 from monai_app import open_analyser
 from monai_app.analyser import Analyser
-from monai_app.settings import SettingsError
+from monai_app.settings import SettingsError, read_settings
+from monai_app.settings.sections import ModelSettings
 from operators import pipeline
+from operators.networks.verification import CHECKSUMS
+from operators.networks.weights import sha256
 from operators.records.errors import AnalysisCancelledError, BundleError
 from operators.records.study import Study
 from tests.monai_app.application import ROOT, run
@@ -235,6 +239,17 @@ def test_a_closed_analyser_says_so(analyser, demo):
         closed.analyse(demo)
     with pytest.raises(RuntimeError, match="closed"):
         next(waiting)
+
+
+def test_a_bundle_that_the_settings_do_not_trust_is_refused(bundles):
+    """The segmenter too: every bundle that is loaded is looked up."""
+    digests = {name: sha256(bundles / name / CHECKSUMS) for name in ("msk_resnet50", "msk_sam")}
+    for trusted in ({}, digests | {"msk_resnet50": "0" * 64}, {"msk_resnet50": digests["msk_resnet50"]}):
+        settings = dataclasses.replace(read_settings(), models=ModelSettings(trusted))
+        with pytest.raises(BundleError, match="models: trusted"):
+            open_analyser(settings=settings)
+    with open_analyser(settings=dataclasses.replace(read_settings(), models=ModelSettings(digests))) as analyser:
+        assert analyser.models.segmenter.name == "msk_sam"
 
 
 def test_models_and_settings_that_cannot_be_used_are_named(tmp_path):

@@ -162,3 +162,13 @@ def test_no_text_of_a_header_is_in_a_page_a_list_or_the_log(finished):
         if path.is_file() and path.suffix != ".dcm":
             assert not CANARY.findall(path.read_bytes()), path.name
     assert not CANARY.findall(finished.log.encode())
+
+
+@pytest.mark.slow
+def test_names_of_input_files_are_in_the_list_of_results_alone(finished):
+    """Exports often name files after patients; ``result.json`` is documented to list them."""
+    names = [name.encode() for name in finished.images]
+    files = {path.name: path.read_bytes() for path in finished.output.rglob("*") if path.is_file()}
+    holders = {file for file, content in files.items() if any(name in content for name in names)}
+    assert holders == {"result.json"}
+    assert not any(name in finished.log.encode() for name in names)
