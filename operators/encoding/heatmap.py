@@ -16,6 +16,7 @@ from operators.encoding.series import identify
 from operators.records.codes import BODY_PARTS
 from operators.records.images import Localization
 from operators.records.provenance import RESEARCH_USE_ONLY, Provenance
+from operators.records.states import State
 
 # ``MapRule.method`` -> CID 217 Visual Explanation; the others have no code of their own.
 _VISUAL_EXPLANATIONS: Mapping[str, Code] = {
@@ -60,9 +61,10 @@ def encode_heatmap(request: ImageRequest) -> Dataset | None:
 
 def _describe(localization: Localization, provenance: Provenance) -> hd.seg.SegmentDescription:
     region = BODY_PARTS.get(localization.source.body_part or "")
+    in_doubt = ", in doubt" if localization.classification.state == State.DOUBT else ""
     return hd.seg.SegmentDescription(
         segment_number=1,
-        segment_label=f"Heat map ({localization.map_name})"[:64],
+        segment_label=f"Heat map{in_doubt} ({localization.map_name})"[:64],
         segmented_property_category=_SPATIAL_CONCEPT,
         segmented_property_type=_VISUAL_EXPLANATIONS.get(localization.map_rule.method, _SALIENCY),
         algorithm_type="AUTOMATIC",

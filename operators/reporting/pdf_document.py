@@ -116,10 +116,9 @@ def _summary(study: Study[EncodedImage], outcome: StudyOutcome, description: Run
 
 
 def _reason_texts(image: ImageSummary) -> tuple[str, ...]:
-    """Return why an image was not analysed, and what can be done."""
-    if image.reason is None:
-        return ()
-    return REASONS[image.reason].explanation, REASONS[image.reason].remedy
+    """Return why an image was not analysed, or is doubted, and what can be done."""
+    reasons = image.doubts if image.reason is None else (image.reason,)
+    return tuple(text for reason in reasons for text in (REASONS[reason].explanation, REASONS[reason].remedy))
 
 
 def _images(

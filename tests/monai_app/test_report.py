@@ -120,6 +120,14 @@ def test_the_page_is_well_formed_and_self_contained(page):
     assert not re.search("@import|url\\(|https?://", page)
 
 
+@pytest.mark.parametrize("reason", DoubtReason)
+def test_the_page_says_why_an_image_is_doubted_and_what_to_do(tmp_path, reason):
+    seen = classification()
+    doubted = dataclasses.replace(seen.radiograph, doubts=(reason,))
+    text = Reader(page_of(tmp_path, encoded(radiograph=doubted))).text
+    assert all(said in text for said in (reason, REASONS[reason].explanation, REASONS[reason].remedy))
+
+
 def test_only_the_page_s_own_style_and_script_are_allowed(page):
     (policy,) = re.findall('Content-Security-Policy" content="([^"]*)"', page)
     assert policy.startswith("default-src 'none'; img-src data:;")

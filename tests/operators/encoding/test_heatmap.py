@@ -79,3 +79,14 @@ def test_a_second_run_writes_the_same_heat_map():
     assert first == second
     later = dataclasses.replace(PROVENANCE, now=PROVENANCE.now.replace(hour=13))
     assert first.SOPInstanceUID == heatmap_of(localization(), later).SOPInstanceUID
+
+
+@pytest.mark.parametrize(("state", "label"), [("doubt", "Heat map, in doubt (CAM)"), ("abnormal", "Heat map (CAM)")])
+def test_the_map_of_an_image_in_doubt_says_so(state, label):
+    assert heatmap_of(localization(state)).SegmentSequence[0].SegmentLabel == label
+
+
+def test_an_image_that_only_a_reason_for_doubt_puts_in_doubt_has_no_map():
+    found = localization("doubt")
+    withheld = dataclasses.replace(found.classification, withheld=True)
+    assert heatmap_of(dataclasses.replace(found, classification=withheld)) is None
