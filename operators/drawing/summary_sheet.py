@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 
 from operators.drawing.burned_in import MOST_OBLONG, Words
 from operators.drawing.colours import BOX
-from operators.drawing.layers import Picture
 from operators.drawing.marks import BLACK, GREY, WHITE, band_of, draw_box, draw_outline, font_of
+from operators.records.images import Picture
 
 SIDE, GAP = 480, 16  # pixels: of a tile's picture, and between tiles
 MOST_COLUMNS, MOST_TILES = 4, 16

@@ -8,7 +8,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from operators.drawing.burned_in import Words
-from operators.drawing.layers import RADIOGRAPH_SIDE, draw
+from operators.drawing.layers import RADIOGRAPH_SIDE
 from operators.drawing.summary_sheet import Tile, draw_sheet
 from operators.encoding.requests import StudyRequest
 from operators.encoding.secondary_capture import capture, complete_capture
@@ -67,7 +67,7 @@ def _tile(number: int, image: EncodedImage | ExcludedImage, provenance: Provenan
     classification = image.segmentation.localization.classification
     words = (title, *describe_state(classification, provenance.finding))
     aspect = plane_spacing(image.source.header).aspect
-    return Tile(words, draw(image.segmentation), aspect, classification.state == State.DOUBT)
+    return Tile(words, image.picture, aspect, classification.state == State.DOUBT)
 
 
 def _words(request: StudyRequest) -> Words:

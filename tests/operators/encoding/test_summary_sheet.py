@@ -19,6 +19,7 @@ from operators.records.sources import ExcludedImage
 from operators.records.states import State
 from operators.records.study import Study
 from operators.reporting.output_folder import write_study
+from operators.reporting.spool import Spool
 from tests.integration import validators
 from tests.phantoms import radiograph, save, source_image
 from tests.segmentations import DESCRIPTION, reread, segmentation
@@ -37,7 +38,8 @@ def declined(key: str) -> ExcludedImage:
 
 
 def sheet_of(*images, rule: ObjectRule = RULE):
-    reported = run(Study(str(radiograph(study="s").StudyInstanceUID), images), object_stages(rule, DESCRIPTION))
+    spool = Spool(keeps_arrays=False)  # as on the command line
+    reported = run(Study(str(radiograph(study="s").StudyInstanceUID), images), object_stages(rule, DESCRIPTION, spool))
     return reported.objects.get("summary"), reported
 
 
