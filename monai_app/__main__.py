@@ -8,12 +8,16 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as ``python monai_app``, the way MAPs and ``monai-deploy exec`` do
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from monai_app.runtime import prepare
+from monai_app.runtime import NoTemporaryFolderError, prepare
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the application and return its exit code."""
-    prepare()
+    try:
+        prepare()
+    except NoTemporaryFolderError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     from monai_app.run import run  # noqa: PLC0415 - holoscan can only be imported after prepare()
 
     return run([sys.argv[0], *(sys.argv[1:] if arguments is None else arguments)])

@@ -34,9 +34,13 @@ def main(arguments: list[str] | None = None) -> int:
     source, output = options.folders or (options.input, options.output)
     flags = {"-i": source, "-o": output, "-m": options.model, "-w": options.workdir, "-l": options.log_level}
     argv = [text for flag, value in flags.items() if value is not None for text in (flag, str(value))]
-    from monai_app.runtime import prepare  # noqa: PLC0415 - answers to --help come first
+    from monai_app.runtime import NoTemporaryFolderError, prepare  # noqa: PLC0415 - answers to --help come first
 
-    prepare()
+    try:
+        prepare()
+    except NoTemporaryFolderError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     from monai_app.run import run  # noqa: PLC0415 - holoscan can only be imported after prepare()
 
     return run([sys.argv[0], *argv])

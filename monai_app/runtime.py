@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import getpass
 import logging
 import os
 import resource
+import shutil
 import sys
+import tempfile
 import warnings
+from pathlib import Path
+
+from operators.records.errors import OsteoMapError
 
 STACK_BYTES = 32 * 1024 * 1024  # what Holoscan asks for
 
 
+class NoTemporaryFolderError(OsteoMapError):
+    """No folder for temporary files can be written to."""
+
+
 def prepare(*, restart: bool = True) -> None:
-    """Prepare for the import of Holoscan: raise the stack limit, quieten it and load its CUDA runtime.
+    """Prepare for the import of MONAI and Holoscan: user, home, stack limit, quietness and the CUDA runtime.
 
     Raising the limit takes a restart of the interpreter. Holoscan links against libcudart even where there is no GPU;
     the library comes with torch's packages and is not on the loader's path.
+
+    Raises
+    ------
+    NoTemporaryFolderError
+        If no folder for temporary files can be written to.
     """
     if restart:
         _raise_stack_limit()
+    _name_user_and_home()
     os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "ERROR")
     from cuda.pathfinder import DynamicLibNotFoundError, load_nvidia_dynamic_lib  # noqa: PLC0415 - Holoscan alone needs it
 
@@ -27,6 +44,28 @@ def prepare(*, restart: bool = True) -> None:
         load_nvidia_dynamic_lib("cudart")
     warnings.filterwarnings("ignore", message="Current stack size", category=RuntimeWarning)
     hide_header_values()
+
+
+def _name_user_and_home() -> None:
+    """Give the process a user's name and a home that can be written to, where it has none.
+
+    A container may run as any user ID, on a file system that is read-only. When they are imported, MONAI asks who the
+    user is, and CuPy and Matplotlib make their caches at home; torch does so later.
+    """
+    try:
+        temporary = tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise NoTemporaryFolderError(
+            "no folder for temporary files can be written to; set TMPDIR to one that can"
+        ) from error
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # a user ID without a name; Python 3.13 raises OSError
+        os.environ["USER"] = "osteomap"
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home raises where there is none
+    if not (home.is_absolute() and home.is_dir() and os.access(home, os.W_OK | os.X_OK)):
+        os.environ["HOME"] = tempfile.mkdtemp(prefix="osteomap-home-", dir=temporary)
+        atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
 
 
 def hide_header_values() -> None:
