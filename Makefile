@@ -10,8 +10,10 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4
 # How much of the judges' matrix is tested: pairs or full (tests/integration/matrix.py); CI takes full.
 MATRIX ?= pairs
 export OSTEOMAP_MATRIX = $(MATRIX)
+# How many damaged files make fuzz reads; CI takes 3000.
+MUTANTS ?= 10000
 
-.PHONY: help setup demo test test-fast viewer-test readers lint clean
+.PHONY: help setup demo test test-fast viewer-test readers fuzz lint clean
 help:
 	@echo "make demo              set up, run on phantoms, open build/demo/output/report.html"
 	@echo "make demo INPUT=DIR    the same on your own DICOM files"
@@ -19,6 +21,7 @@ help:
 	@echo "make test-fast         the unit tests: no start of the application, no training, no validators"
 	@echo "make viewer-test       results in Chromium: the report page and the OHIF viewer (Orthanc, Chromium, npm)"
 	@echo "make readers           set up programs that clients read with, for the tests: dcmqi, cornerstone, ... (npm)"
+	@echo "make fuzz              10,000 damaged files through the chain; the figures go to build/reliability.md"
 	@echo "make lint              ruff and mypy only"
 
 setup: $(INSTALLED)
@@ -59,6 +62,10 @@ $(READERS)/.installed: tests/readers/requirements.txt tests/readers/package-lock
 	cp tests/readers/package.json tests/readers/package-lock.json $(READERS)
 	npm ci --prefix $(READERS) --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
+
+fuzz: setup
+	@mkdir -p build
+	$(BIN)/python -m tests.fuzz.figures $(MUTANTS) > build/reliability.md
 
 lint: setup
 	$(BIN)/ruff check .

@@ -42,12 +42,12 @@ _GDCM = {
 }
 
 
-def coded(stored: NDArray[np.uint16], syntax: UID, **header: Any) -> Dataset:
+def coded(stored: NDArray[np.uint16], syntax: UID, key: str = "a", **header: Any) -> Dataset:
     """A DX phantom of stored values of 12 bits (of 8 in ``EIGHT_BITS``), in a transfer syntax."""
     bits = 8 if syntax in EIGHT_BITS else 12
     pixels = (stored >> 4).astype(np.uint8) if bits == 8 else stored
     window = {"WindowCenter": 2 ** (bits - 1), "WindowWidth": 2**bits}
-    ds = radiograph(stored=pixels, **({"BitsStored": bits, "HighBit": bits - 1} | window | header))
+    ds = radiograph(key, stored=pixels, **({"BitsStored": bits, "HighBit": bits - 1} | window | header))
     _ENCODERS[syntax](ds, pixels, syntax)
     ds.file_meta.TransferSyntaxUID = syntax
     return ds

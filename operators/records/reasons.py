@@ -248,6 +248,6 @@ REASONS: Mapping[Reason | DoubtReason, ReasonText] = {
         "The compressed picture may be damaged: its stream, or a step in it, is unusual.",
         "Compare the picture with the original; send it again, best uncompressed.",
         "a JPEG stream whose later blocks are all shifted by one amount, or a JPEG 2000 stream of which one or two "
-        "code-blocks end where they should not",
+        "code-blocks end where they should not, or a span is zero",
     ),
 }

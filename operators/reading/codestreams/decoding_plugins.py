@@ -59,10 +59,10 @@ PLUGINS: Mapping[UID, str] = {
     JPEG2000: OURS,
     RLELossless: OURS,
 }
-# What OpenJPEG says where a code-block uses fewer or more bytes than it has. Encoders differ in how they end one, by up
-# to 3 bytes. One that cuts code-blocks to meet a rate now and then ends a single one otherwise: there, only several
-# prove damage.
-_WRONG_END = re.compile(r"PTERM check failure: (\d+) (?:remaining|synthesized)")
+# What OpenJPEG says where a code-block uses fewer or more bytes than it has. Some encoders leave out up to 3 bytes at
+# an end, none adds any. One that cuts code-blocks to meet a rate now and then ends a single one otherwise: there, only
+# several prove damage.
+_WRONG_END = re.compile(r"PTERM check failure: (\d+) (remaining|synthesized)")
 _USUAL_BYTES, _MOST_DOUBTFUL = 3, 2
 _START_OF_FRAME = (b"\xff\xc0", b"\xff\xc1")
 
@@ -124,12 +124,13 @@ def decode_jpeg_2000(frame: bytes, runner: DecodeRunner) -> bytes:
     """Return the decoded frame, little-endian (pydicom's plugin interface)."""
     samples, messages = openjpeg.decode(jpeg_2000.with_termination_checks(frame))
     ends = [match for match in map(_WRONG_END.match, messages) if match is not None]
-    wrong = sum(int(match[1]) > _USUAL_BYTES for match in ends)
+    wrong = sum(match[2] == "remaining" or int(match[1]) > _USUAL_BYTES for match in ends)
+    wrong += jpeg_2000.has_empty_span(frame)
     most = 0 if runner.transfer_syntax == JPEG2000Lossless else _MOST_DOUBTFUL
     if len(ends) < len(messages) or wrong > most:
         raise CodestreamError("code-blocks of the JPEG 2000 stream are damaged")
     if wrong:
-        warnings.warn(f"{wrong} code-blocks end where they should not", DoubtfulPixelsWarning, stacklevel=1)
+        warnings.warn(f"{wrong} parts of the JPEG 2000 stream are unusual", DoubtfulPixelsWarning, stacklevel=1)
     precision = jpeg_2000.read_frame_header(frame).precision
     allocated = 8 if precision <= 8 else 16 if precision <= 16 else 32
     runner.set_option("bits_allocated", allocated)

@@ -13,6 +13,7 @@ SOC, SIZ, COD, COC, SOT, EOC = 0xFF4F, 0xFF51, 0xFF52, 0xFF53, 0xFF90, 0xFFD9
 _BOXED = b"\0\0\0\x0cjP"  # a JP2 file: against PS3.5 A.4.4, and met
 _PREDICTABLE_TERMINATION = 0x10
 _PADDING = b"\0\xff"
+_SPARE_ZEROS = 16
 
 
 def codestream(frame: bytes) -> bytes:
@@ -55,6 +56,18 @@ def with_termination_checks(frame: bytes) -> bytes:
             changed[start + 3] |= _PREDICTABLE_TERMINATION
         position += 2 + _two(frame, position + 2)
     return bytes(changed)
+
+
+def has_empty_span(frame: bytes) -> bool:
+    """Say whether a span of the stream is zero that is longer than all packets of a tile would be without content.
+
+    A packet without content is a byte of zero (B.10.3); the coder of the others hardly gives two of them in a row.
+    """
+    start = _main_header(frame)[COD]
+    if frame[start] & 1:  # precincts of their own: the packets are not easily counted
+        return False
+    packets = _two(frame, start + 2) * (frame[start + 5] + 1)
+    return bytes(packets + _SPARE_ZEROS) in frame
 
 
 def _two(frame: bytes, position: int) -> int:

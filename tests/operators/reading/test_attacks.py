@@ -124,6 +124,7 @@ def refused(decoder: Decoder, file: Path | bytes) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_false_claims_cost_little(decoder, attack):
     file = ATTACKS[attack]()
@@ -133,6 +134,7 @@ def test_false_claims_cost_little(decoder, attack):
     assert peak_mib(decoder) < MIB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["after the pixels", "as the pixels", "no DICOM"])
 def test_a_sparse_tail_of_3_gb_costs_nothing(decoder, tmp_path, place):
     path = tmp_path / "sparse.dcm"

@@ -11,6 +11,7 @@ from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGBaseline8Bit, JPEGExtend
 
 from operators.reading.codestreams.block_steps import LEAST_SCORE, step_score
 from operators.reading.codestreams.frame_header import CodestreamError
+from operators.reading.codestreams.jpeg_2000 import has_empty_span
 from operators.reading.codestreams.jpeg_coefficients import block_means
 from operators.reading.dicom_file import read_stored_values
 from operators.records.errors import InvalidDicomError
@@ -43,6 +44,7 @@ def test_a_zeroed_span_never_passes_without_a_remark(syntax):
     assert outcome(with_frame(ds, bytes(frame)))[0] != "silent"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("syntax", COMPRESSED, ids=names)
 def test_most_flips_that_change_the_picture_get_a_remark(syntax):
     """Flips of single bytes; the figures of many, and of other mutations, stand in docs/reliability.md."""
@@ -111,3 +113,11 @@ def test_noise_in_the_middle_is_damage(syntax):
     middle = len(frame) // 2
     frame[middle : middle + 200] = Random(2).randbytes(200)  # noqa: S311
     assert outcome(with_frame(ds, bytes(frame)))[0] != "silent"
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000, JPEG2000Lossless], ids=names)
+def test_a_span_of_zeros_is_longer_than_packets_without_content(syntax):
+    frame = frame_of(coded(STORED, syntax))
+    assert not has_empty_span(frame)
+    middle = len(frame) // 2
+    assert has_empty_span(frame[:middle] + bytes(64) + frame[middle + 64 :])
