@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -130,7 +131,9 @@ def _are_words(value: object) -> bool:
 
 
 def _points(metadata: Mapping[str, Any], level: str) -> OperatingPoints:
-    rule_out, rule_in = (_number(metadata, f"{level}.{name}", (0.0, 1.0)) for name in ("rule_out", "rule_in"))
+    # A threshold just above 1 calls no image abnormal: training.fit writes it where probabilities reach 1.
+    limits = (0.0, math.nextafter(1.0, 2.0))
+    rule_out, rule_in = (_number(metadata, f"{level}.{name}", limits) for name in ("rule_out", "rule_in"))
     if rule_out > rule_in:
         raise ValueError(f"{level}.rule_out is above rule_in")
     return OperatingPoints(rule_out, rule_in)

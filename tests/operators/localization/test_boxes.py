@@ -115,6 +115,7 @@ def test_what_was_fitted_is_what_is_used():
         "boxes": "peaks",
         "least_score": 0.3,
         "map": "layer_cam",
+        "stages": ["layer4", "layer3"],
         "stages_used": 2,
         "flips": True,
         "scales": [0.75, 1],
@@ -130,7 +131,7 @@ def test_what_was_fitted_is_what_is_used():
 )
 def test_metadata_that_name_no_way_are_a_bundle_error(wrong):
     fitted = {"threshold": 0.4, "expansion": 0.1} | wrong
-    with pytest.raises(BundleError, match="bundle tiny: localization of metadata.json"):
+    with pytest.raises(BundleError, match="bundle tiny: metadata.json cannot be used"):
         _ = tiny_bundle(torch.nn.Identity(), None, localization=fitted).fitted
 
 

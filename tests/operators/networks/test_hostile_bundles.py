@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -20,6 +21,8 @@ from operators.networks.loading import load_bundle, load_classifier
 from operators.networks.verification import CHECKSUMS, LARGE_FILES
 from operators.networks.weights import WEIGHTS, sha256
 from operators.records.errors import BundleError
+from operators.records.states import State
+from training.fitting.operating_points import candidates
 from training.learning.bundle_weights import write_checksums
 
 INFERENCE, METADATA = "configs/inference.json", "configs/metadata.json"
@@ -318,6 +321,13 @@ def test_a_number_that_lacks_is_named(bundles, name):
     with pytest.raises(BundleError, match="training.fit") as ended:
         parse_fitted("msk_cnn", metadata)
     assert name in str(ended.value)
+
+
+def test_a_threshold_that_no_probability_reaches_is_no_mistake(bundles):
+    metadata = json.loads((bundles / "msk_cnn" / METADATA).read_text("utf-8"))
+    *_, last = candidates(np.array([0.5, 1.0]))
+    metadata["operating_points"]["image"] = {"rule_out": 0.2, "rule_in": float(last)}
+    assert parse_fitted("msk_cnn", metadata).image_points.state(1.0) == State.DOUBT
 
 
 @pytest.mark.parametrize("level", ["image", "study"])
