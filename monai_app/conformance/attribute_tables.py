@@ -13,6 +13,8 @@ from operators.records.codes import ABNORMALITY
 
 Path = tuple[str, ...]  # keywords from the root; the nested items of a report's content tree count as one level
 ROOT: Path = ()
+# What is copied from the source, in its own codes.
+_COPIED_CODES = ("ProcedureCodeSequence", "PerformedProcedureCodeSequence", "RequestedProcedureCodeSequence")
 # Concept name or attribute -> the context group (PS3.16) that its values are taken from.
 CONTEXT_GROUPS: Mapping[str, str] = {
     "AlgorithmFamilyCodeSequence": "CID 7162",
@@ -159,6 +161,8 @@ def coded_values(samples: Iterable[Sample]) -> list[CodedValue]:
     found: set[CodedValue] = set()
     for sample in samples:
         for used_for, item in _codes(sample.ds):
+            if used_for in _COPIED_CODES:
+                continue
             scheme, value = str(item.CodingSchemeDesignator), str(item.CodeValue)
             of_bundle = (scheme, value) == (ABNORMALITY.scheme_designator, ABNORMALITY.value)  # from any group, or none
             group = "" if of_bundle else CONTEXT_GROUPS.get(used_for, "")

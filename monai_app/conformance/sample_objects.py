@@ -20,6 +20,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorage
 from operators.encoding.object_kinds import OPTIONAL_KINDS
 from operators.pipeline import object_stages, run
 from operators.reading.normalised_header import IF_PRESENT, TYPE_2, normalise
+from operators.reading.orders.orders import PROCEDURES, copy_orders
 from operators.reading.study_index import source_image
 from operators.records.codes import BODY_PARTS
 from operators.records.geometry import PixelBox, PixelGeometry, whole_image
@@ -51,6 +52,7 @@ _TWO_VALUES: Mapping[str, tuple[object, object]] = {
     "PatientIdentityRemoved": ("YES", "NO"),
     "ImageType": (["ORIGINAL", "PRIMARY"], ["DERIVED", "PRIMARY", ""]),
     "PatientOrientation": (["L", "F"], ["R", "F"]),
+    "TimezoneOffsetFromUTC": ("+0100", "-0500"),
     "Laterality": ("L", "R"),
     "ImageLaterality": ("L", "R"),
     "FrameLaterality": ("L", "R"),
@@ -132,12 +134,36 @@ def build_samples() -> Iterator[Sample]:
     for keyword, words in (("ModalityLUTSequence", {"ModalityLUTType": "OD"}), ("VOILUTSequence", {})):
         setattr(with_luts, keyword, [_lut(**words)])
     _add_overlay(with_luts)
+    for which, header in enumerate((full, other)):
+        _add_orders(header, which)
     yield from _study(0, _image(full, State.ABNORMAL, 2), _declined(_header(0, salt=7)))
     yield from _study(0, _image(full, State.NORMAL, 0))
     yield from _study(1, _image(other, State.DOUBT, 1), _image(_header(1, salt=8), State.DOUBT, 1))
     yield from _study(0, _image(poor, State.ABNORMAL, 1))
     yield from _study(1, _image(poor, State.NORMAL, 0))
     yield from _study(1, _image(with_luts, State.ABNORMAL, 1))
+
+
+def _add_orders(header: Dataset, which: int) -> None:
+    """Add procedures, a request and another identifier of the patient to a normalised header."""
+    source, request, other_id = Dataset(), Dataset(), Dataset()
+    procedure = _code(f"P{which}", f"99LOCAL{which}", f"Procedure {which}")
+    for keyword in PROCEDURES:
+        setattr(source, keyword, [procedure])
+    other_id.PatientID, other_id.TypeOfPatientID = f"Other {which}", ("TEXT", "RFID")[which]
+    if which:
+        request.RequestedProcedureID, request.RequestedProcedureCodeSequence = f"R{which}", [procedure]
+        other_id.IssuerOfPatientID = f"Issuer {which}"
+    else:
+        request.AccessionNumber = "A"
+    source.RequestAttributesSequence, source.OtherPatientIDsSequence = [request], [other_id]
+    copy_orders(source, header)
+
+
+def _code(value: str, scheme: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    return item
 
 
 def _header(which: int, keywords: tuple[str, ...] = (*TYPE_2, *IF_PRESENT), salt: int = 0) -> Dataset:

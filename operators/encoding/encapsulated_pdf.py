@@ -54,8 +54,8 @@ def encode_pdf(request: StudyRequest) -> Dataset | None:
     ds.MIMETypeOfEncapsulatedDocument = "application/pdf"
     ds.EncapsulatedDocumentLength = len(document)
     ds.EncapsulatedDocument = document + b"\0" * (len(document) % 2)
-    ds.ContributingEquipmentSequence = provenance.contributing_equipment()
-    provenance.stamp(ds)
+    ds.ContributingEquipmentSequence = provenance.in_zone_of(header).contributing_equipment()
+    provenance.in_zone_of(header).stamp(ds, header)
     return ds
 
 

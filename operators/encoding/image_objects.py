@@ -57,7 +57,8 @@ def encode_image(
             if kind.of_image is not None and (kind.required or kind.name in rule.kinds):
                 alone = kind.segmentation and rule.segmentation_series_per_image
                 series = (own if alone else subject or own, alone)
-                request = ImageRequest(kind, segmentation, number, tracking, provenance, *series)
+                local = provenance.in_zone_of(segmentation.source.header)
+                request = ImageRequest(kind, segmentation, number, tracking, local, *series)
                 ds = _build(request, rule.compression)
                 if ds is not None:
                     objects[kind.name] = ds

@@ -69,9 +69,11 @@ def capture(pixels: NDArray[np.uint8], header: Dataset, identity: dict[str, Any]
 
 
 def complete_capture(picture: Dataset, sources: Sequence[SourceImage], provenance: Provenance) -> None:
-    """Say what a picture was made of (PS3.3 C.7.6.1, C.12.4) and when."""
+    """Say what a picture was made of (PS3.3 C.7.6.1, C.12.4) and when, in the zone of the first source."""
+    header = sources[0].header
+    provenance = provenance.in_zone_of(header)
     picture.SourceImageSequence = [_reference(source) for source in sources]
-    provenance.stamp(picture)
+    provenance.stamp(picture, header)
     picture.DateOfSecondaryCapture = provenance.now.strftime("%Y%m%d")
     picture.TimeOfSecondaryCapture = provenance.now.strftime("%H%M%S")
 

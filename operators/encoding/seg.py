@@ -49,7 +49,7 @@ def complete(seg: hd.seg.Segmentation, request: ImageRequest) -> Dataset:
     seg.PatientOrientation = source.header.get("PatientOrientation") or None  # type 2C of General Image
     _identify_segment_per_frame(seg)
     _add_plane_geometry(seg, source.header)
-    request.provenance.stamp(seg)
+    request.provenance.stamp(seg, source.header)
     return cast(Dataset, seg)
 
 

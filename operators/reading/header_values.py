@@ -25,6 +25,7 @@ _ENUMERATED: Mapping[str, Sequence[str]] = {
     "ImageLaterality": ("L", "R", "U", "B"),  # PS3.3 C.8.11.7
     "FrameLaterality": ("L", "R", "U", "B"),
     "FieldOfViewHorizontalFlip": ("YES", "NO"),  # PS3.3 C.8.11.4
+    "TypeOfPatientID": ("TEXT", "RFID", "BARCODE"),  # PS3.3 C.7.1.1
     "PixelSpacingCalibrationType": ("GEOMETRY", "FIDUCIAL"),  # PS3.3 10.7.1
     "PresentationLUTShape": ("IDENTITY", "INVERSE"),
     "BurnedInAnnotation": ("YES", "NO"),  # PS3.3 C.7.6.1
@@ -46,6 +47,7 @@ _SPACINGS = ("ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelSpacing")
 _PLAUSIBLE_SPACING_MM = (0.01, 5.0)
 _LENGTHS = {"LO": 64, "SH": 16}  # characters
 _LARGEST_INTEGER = 2**31 - 1
+_OFFSET = "-(0[0-9]|1[01])[0-5][0-9]|-1200|[+](0[0-9]|1[0-3])[0-5][0-9]|[+]1400"  # PS3.3 C.12.1.1.8
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -74,6 +76,8 @@ def valid_values(values: Sequence[object], keyword: str, declared: bool) -> list
         return []
     if keyword == "PatientOrientation":
         return [_direction(text) for text in texts]
+    if keyword == "TimezoneOffsetFromUTC" and not re.fullmatch(_OFFSET, texts[0]):
+        raise ValueError("not an offset")
     if keyword in _SPACINGS and not all(is_plausible_spacing(float(text)) for text in texts):
         raise ValueError("not the distance of two pixels")
     if keyword == "PixelAspectRatio" and (

@@ -21,6 +21,7 @@ from operators.reading.display.shutters import COLLIMATOR, SHUTTER, SHUTTER_VALU
 from operators.reading.header_values import valid_values
 from operators.reading.lookup_tables import SEQUENCES as LUT_SEQUENCES
 from operators.reading.lookup_tables import drop_what_does_not_fit, well_formed_items
+from operators.reading.orders.orders import TRIAL, copy_orders
 from operators.records.codes import BODY_PARTS, body_part_of_region
 from operators.records.errors import InvalidDicomError
 from operators.records.reasons import FailedReason
@@ -49,6 +50,8 @@ IF_PRESENT = (
     "InstanceNumber",
     "ImageType",
     "IssuerOfPatientID",
+    *TRIAL,
+    "TimezoneOffsetFromUTC",
     "PatientAge",
     "PatientIdentityRemoved",
     "DeidentificationMethod",
@@ -108,6 +111,7 @@ IDENTITY_TEXTS = (
     "StudyID",
     "AccessionNumber",
     "ReferringPhysicianName",
+    *TRIAL,
 )
 _METHODS = {code.value: code.meaning for code in (getattr(codes.cid7050, name) for name in codes.cid7050.dir())}
 _CODES = ("AnatomicRegionSequence", "DeidentificationMethodCodeSequence")
@@ -143,6 +147,7 @@ def normalise(header: Dataset) -> tuple[Dataset, list[str]]:
             changes[keyword] = EMPTIED
         if items:
             setattr(copy, keyword, items)
+    changes |= dict.fromkeys(copy_orders(header, copy), EMPTIED)
     gone = (*drop_what_does_not_fit(copy, header), *drop_incomplete_shutters(copy), *_drop_unproven_removal(copy))
     for keyword in gone:
         changes[keyword] = REWRITTEN if keyword in copy else EMPTIED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import highdicom as hd
@@ -103,11 +103,21 @@ class Provenance:
             parameters=dict((("model_sha256", model.sha256), *model.parameters)),
         )
 
-    def stamp(self, ds: Dataset) -> None:
+    def in_zone_of(self, header: Dataset) -> Provenance:
+        """Return the same with its time in the zone of a source, whose dates and times stand beside ours."""
+        offset = str(header.get("TimezoneOffsetFromUTC") or "")
+        if not offset:
+            return self
+        return replace(self, now=self.now.astimezone(datetime.strptime(offset, "%z").tzinfo))
+
+    def stamp(self, ds: Dataset, header: Dataset) -> None:
         """Replace what highdicom took from the clock or drew at random, so that a second run writes the same object.
 
-        Series Date and Time are those of the analysis, for all objects: highdicom leaves them out.
+        Series Date and Time are those of the analysis, for all objects: highdicom leaves them out. The zone is that of
+        the source, if its header tells.
         """
+        if header.get("TimezoneOffsetFromUTC"):
+            ds.TimezoneOffsetFromUTC = header.TimezoneOffsetFromUTC
         for prefix in ("Content", "InstanceCreation", "Series"):
             if f"{prefix}Date" in ds or prefix == "Series":
                 setattr(ds, f"{prefix}Date", self.now.strftime("%Y%m%d"))

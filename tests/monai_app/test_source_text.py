@@ -34,6 +34,15 @@ PLACED = {"VOILUTSequence", "ModalityLUTSequence", "SharedFunctionalGroupsSequen
 IDENTITY = set(IDENTITY_TEXTS)
 # What made the image (Contributing Equipment Sequence, PS3.3 C.12.1): no one types it at an examination.
 EQUIPMENT = {"Manufacturer", "ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions"}
+# Codes and identifiers that a department's systems give, not a person at an examination.
+ORDERS = {
+    *("ProcedureCodeSequence", "PerformedProcedureCodeSequence", "ReferencedRequestSequence"),
+    "OtherPatientIDsSequence",
+}
+IN_ORDERS = {
+    *("CodeValue", "CodingSchemeDesignator", "CodeMeaning", "RequestedProcedureID", "AccessionNumber"),
+    *("PatientID", "IssuerOfPatientID"),
+}
 
 
 def canary(letter: str, tag: int) -> str:
@@ -95,7 +104,14 @@ def finished(tmp_path_factory) -> Run:
 
 
 def carriers(ds: Dataset) -> Iterator[str]:
-    """Yield the keyword of every attribute, at any depth, that holds a canary."""
+    """Yield the keyword of every attribute, at any depth, that holds a canary; of orders, what may not hold one."""
+    plain_parts, orders = Dataset(), Dataset()
+    for element in ds:
+        (orders if element.keyword in ORDERS else plain_parts).add(element)
+    yield from set(_carriers(plain_parts)) | set(_carriers(orders)) - IN_ORDERS
+
+
+def _carriers(ds: Dataset) -> Iterator[str]:
     for element in ds.iterall():
         if element.VR != "SQ" and CANARY.search(str(element.value).encode() + _bytes(element.value)):
             yield element.keyword or str(element.tag)

@@ -38,7 +38,7 @@ def encode_presentation_state(request: ImageRequest) -> Dataset:
     add_grey_scale(state, source.header)
     _add_pixel_shape(state, source.header)
     add_source_display(state, source.header)
-    provenance.stamp(state)
+    provenance.stamp(state, source.header)
     state.PresentationCreationDate = provenance.now.strftime("%Y%m%d")
     state.PresentationCreationTime = provenance.now.strftime("%H%M%S")
     return cast(Dataset, state)

@@ -16,9 +16,10 @@ from operators.encoding.requests import StudyRequest
 from operators.encoding.series import derive_series_uid, describe_series
 from operators.encoding.sr.groups import Group, excluded_group, image_groups
 from operators.encoding.sr.image_library import image_library
+from operators.encoding.sr.orders import procedures, procedures_reported, requests
 from operators.encoding.sr.references import referred_images
 from operators.encoding.sr.summary import evaluations, summary
-from operators.records.codes import IMAGING_PROCEDURE, PRIVATE_SCHEME
+from operators.records.codes import PRIVATE_SCHEME
 from operators.records.errors import EncodingError
 from operators.records.images import EncodedImage
 from operators.records.provenance import APPLICATION, Provenance, equipment
@@ -48,7 +49,8 @@ def encode_report(request: StudyRequest) -> Dataset | None:
 
 
 def _build(request: StudyRequest, sources: Sequence[SourceImage]) -> Dataset:
-    study, provenance, others = request.study, request.provenance, request.others
+    header = sources[0].header
+    study, provenance, others = request.study, request.provenance.in_zone_of(header), request.others
     objects = [ds for image in study.included for ds in image.objects.values()]
     evidence = [*(source.header for source in sources), *objects, *others.values()]
     series_uid = derive_series_uid(provenance, request.kind, sources[0].header, request.subject)
@@ -64,6 +66,8 @@ def _build(request: StudyRequest, sources: Sequence[SourceImage]) -> Dataset:
             "sr", series_uid, *request.identity, *(str(ds.SOPInstanceUID) for ds in evidence)
         ),
         instance_number=1,
+        performed_procedure_codes=procedures(sources),
+        requested_procedures=requests(sources) or None,
         is_complete=True,
         is_final=False,
         is_verified=False,
@@ -75,7 +79,7 @@ def _build(request: StudyRequest, sources: Sequence[SourceImage]) -> Dataset:
     report.DeviceSerialNumber = provenance.device_uid[-16:]
     report.SoftwareVersions = provenance.version
     report.CodingSchemeIdentificationSequence = [_private_scheme()]
-    provenance.stamp(report)
+    provenance.stamp(report, header)
     return cast(Dataset, report)
 
 
@@ -94,7 +98,7 @@ def _content(
             unshown.append(image)
     content = sr.MeasurementReport(
         observation_context=_observation_context(provenance),
-        procedure_reported=IMAGING_PROCEDURE,
+        procedure_reported=procedures_reported(sources),
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
     )

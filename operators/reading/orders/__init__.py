@@ -1,0 +1,1 @@
+"""What an image was ordered for, and under which further identities: procedures, requests, clinical trials."""
