@@ -55,7 +55,7 @@ PACKAGES = {judge: about.package for judge, about in JUDGES.items()} | {
 HEAD = """# The judges
 
 Programs that we did not write judge every kind of object that the application writes. This page is made of what they
-said: `make test viewer-test MATRIX=full`, then `.venv/bin/python -m tests.integration.judges_table`.
+said: `make readers test viewer-test MATRIX=full`, then `.venv/bin/python -m tests.integration.judges_table`.
 
 The objects: {variants} variants of a source header (`tests/header_variants.py`), {full} of them in all {states} states
 (normal, doubt, abnormal with one and with three findings, declined, two views, two series), the others in one:
@@ -133,6 +133,8 @@ LIMITS = """
   example of a receiver that is sent the BINARY segmentation only.
 - OHIF 3.12 does not draw FRACTIONAL segmentations ("not yet supported") and lists a presentation state without applying
   it; the study, and all else in it, opens. The Secondary Capture shows what the presentation state would.
+- dcmqi 1.5.7 and pydicom-seg 0.4.1 do not decode JPEG-LS; heat maps and label maps in RLE, they read. dwv decodes
+  compressed pictures only in a browser.
 - dwv draws one mask of all segments: of outlines that overlap, the later one hides the earlier. A box round a whole
   image, which the report gives to what it says of the image, is a box for dwv too.
 - dcmp2pgm refuses a presentation state with an empty Patient's Name, which is type 2; it is given a copy with a name.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,9 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "two_views": ("two_views", {}),
     "two_series": ("two_series", CR),
     "overlapping_outlines": ("overlapping", {}),
+    "compressed": ("abnormal_3", {}),
 }
+COMPRESSION = {"compressed": "rle"}  # JPEG-LS is read neither by dcmqi nor by pydicom-seg
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ def write_case(name: str, folder: Path) -> WrittenStudy:
     looks = STATES.get(state, (None,))
     sources = [_source(name, state, number, header) for number in range(1, len(looks) + 1)]
     found = tuple(_find(ds, look) for ds, look in zip(sources, looks, strict=True))
-    reported = run(Study(sources[0].StudyInstanceUID, found), object_stages(EVERY_OBJECT, DESCRIPTION))
+    rule = replace(EVERY_OBJECT, compression=COMPRESSION.get(name, "none"))
+    reported = run(Study(sources[0].StudyInstanceUID, found), object_stages(rule, DESCRIPTION))
     summary = write_study(reported, folder)
     objects = tuple(folder / item.file for item in summary.outputs)
     expected = (
