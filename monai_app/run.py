@@ -21,7 +21,7 @@ from monai_app.runtime import hide_header_values
 from monai_app.settings import SettingsError, embedded_models
 from operators.reading.folder import list_files
 from operators.reading.study_index import StudyIndex
-from operators.records.errors import BundleError, ImageError, InvalidDicomError
+from operators.records.errors import BundleError, ImageError, InvalidDicomError, system_error
 from operators.records.reasons import FailedReason
 from operators.records.states import State
 from operators.records.study import ReportedStudy, internal_error
@@ -120,7 +120,7 @@ def _analyse(analyser: Analyser, source: Path, output: Path) -> int:
     try:
         report.write(code, {name: seconds.get(name, 0.0) for name in ("total", *TIMED)})
     except OSError as error:
-        logger.critical("the result cannot be written to %s (%s); free space and run again", output, error.strerror)
+        logger.critical("the result cannot be written to %s (%s); free space and run again", output, _cause(error))
         return 1
     _log_outcome(report, code)
     return code
@@ -164,11 +164,15 @@ def _run_once(application: OsteoMapApp) -> bool:
     try:
         application.run()
     except Exception as error:  # noqa: BLE001 - the edge of the process: what is done is kept and told
-        cause = error.strerror if isinstance(error, OSError) else type(error).__name__
-        logger.critical("an internal error ended the run early (%s); free space or report it", cause)
+        logger.critical("an internal error ended the run early (%s); free space or report it", _cause(error))
         logger.debug("where:\n%s", "".join(traceback.format_tb(error.__traceback__)))  # its text may quote a header
         return False
     return True
+
+
+def _cause(error: Exception) -> str:
+    system = system_error(error)
+    return type(error).__name__ if system is None else str(system.strerror)
 
 
 def _log_outcome(report: RunReport, code: int) -> None:

@@ -26,6 +26,7 @@ from operators.reporting.output_folder import (
     REPORT,
     RESULT,
     remove_objects,
+    remove_unfinished,
     study_folder,
     write_atomically,
 )
@@ -57,6 +58,7 @@ class RunReport:
         self._parts = tempfile.TemporaryFile(dir=output)  # noqa: SIM115 - holds pictures; gone with the process
         self._expected = 0
         self._progress: tqdm[Any] | None = None
+        remove_unfinished(output)
         for name in (RESULT, REPORT):  # of an earlier run: a run that is killed must not seem to have ended
             (output / name).unlink(missing_ok=True)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from operators.records.errors import system_error
+
 
 @contextmanager
 def unquoted() -> Iterator[None]:
@@ -21,8 +23,9 @@ def unquoted() -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror) from None
     except Exception as error:  # noqa: BLE001 - the edge towards Holoscan
+        system = system_error(error)
+        if system is not None:
+            raise OSError(system.errno, system.strerror) from None
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise RuntimeError(f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}") from None

@@ -76,8 +76,12 @@ class InternalError(ImageError):
     state = State.FAILED
 
     def __init__(self, error: Exception) -> None:
-        kind = type(error).__name__
-        super().__init__(FailedReason.INTERNAL_ERROR, f"an internal error ({kind}); please report it")
+        system, detail = system_error(error), f"an internal error ({type(error).__name__}); please report it"
+        if system is not None:
+            detail = (
+                f"the system refused to read or write ({system.strerror}); free space or check access, and run again"
+            )
+        super().__init__(FailedReason.INTERNAL_ERROR, detail)
 
 
 class BundleError(OsteoMapError):
@@ -89,3 +93,15 @@ class AnalysisCancelledError(OsteoMapError):
 
     def __init__(self) -> None:
         super().__init__("the analysis was cancelled")
+
+
+def system_error(error: BaseException | None) -> OSError | None:
+    """Return the error of the operating system behind an exception, with its number and words; None if there is none.
+
+    Libraries raise another error in its place that has neither, as pydicom does where it cannot write.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.strerror:
+            return error
+        error = error.__cause__ or error.__context__
+    return None

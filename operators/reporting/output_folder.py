@@ -13,6 +13,8 @@ from pydicom.dataset import Dataset
 from operators.encoding.object_kinds import KIND_OF_NAME, OBJECT_KINDS
 from operators.records.sources import ExcludedImage
 from operators.records.study import ReportedStudy
+from operators.reporting.leftovers import hold, remove_leftovers
+from operators.reporting.spool import PREFIX
 from operators.reporting.summaries import StudySummary, WrittenObject, summarise
 
 RESULT = "result.json"
@@ -82,9 +84,18 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
+            hold(file.fileno())
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(output: Path) -> None:
+    """Remove from an output folder what a run that was killed left unfinished; no other file is touched."""
+    names = [f".{name}.*.tmp" for name in (RESULT, REPORT)]
+    of_studies = [f"{'[0-9a-f]' * 16}/.{kind.file_pattern}.*.tmp" for kind in OBJECT_KINDS]
+    for pattern in (*names, *of_studies, f"{PREFIX}*"):
+        remove_leftovers(output.glob(pattern))

@@ -5,6 +5,7 @@ One folder per process holds one per image. Each is removed with the last record
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import weakref
@@ -16,17 +17,30 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from operators.reporting.leftovers import hold, remove_leftovers
+
 PREFIX = ".osteomap-"  # hidden: in an output folder it is no result
 DEFERRED_BYTES = 4096  # a longer value is read when it is asked for
 
 
 class _Folder:
-    """A folder that exists as long as this object; ``within`` keeps the folder about it."""
+    """A folder that exists as long as this object; ``within`` keeps the folder about it.
 
-    def __init__(self, parent: Path | None, within: _Folder | None = None) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    The outermost one is locked: a process that is killed leaves it, and the next one removes it.
+    """
+
+    def __init__(self, parent: Path, within: _Folder | None = None) -> None:
         self.within = within
+        self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        if within is None:
+            self._lock()
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def _lock(self) -> None:
+        descriptor = os.open(self.path, os.O_RDONLY)
+        weakref.finalize(self, os.close, descriptor)
+        hold(descriptor)
+        self.path.mkdir(exist_ok=True)  # another process may have removed it before it was locked
 
 
 class Spool:
@@ -58,7 +72,9 @@ class Spool:
             If there is no room for them.
         """
         if self._folder is None:
-            self._folder = _Folder(self._parent)
+            parent = Path(tempfile.gettempdir()) if self._parent is None else self._parent
+            remove_leftovers(parent.glob(f"{PREFIX}*"))
+            self._folder = _Folder(parent)
         stored = StoredImage(_Folder(self._folder.path, self._folder), tuple(objects))
         for kind, ds in objects.items():
             ds.save_as(stored.path_of(kind), enforce_file_format=True)
