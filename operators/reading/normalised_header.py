@@ -99,6 +99,7 @@ IF_PRESENT = (
 )
 # What describes the picture: acquisition, image pixel, presentation; see ``picture_description``.
 _PICTURE_GROUPS = (0x0018, 0x0028, 0x2050)
+_OVERLAYS = 0x6000  # and the even groups behind it
 _STORAGE = ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
 _ORIENTATION = ("AnatomicRegionSequence", "ImageLaterality", "Laterality", "PatientOrientation")
 # What ``app.yaml`` decides about (``outputs: copy_descriptions``): type 3, and a method that may be told by code.
@@ -168,6 +169,7 @@ def picture_description(copy: Dataset) -> str:
     described = Dataset()
     for element in copy:
         of_picture = element.tag.group in _PICTURE_GROUPS and element.keyword not in _STORAGE
+        of_picture = of_picture or element.tag.group & 0xFF00 == _OVERLAYS
         if of_picture or element.keyword in _ORIENTATION:
             described.add(element)
     return json.dumps(described.to_json_dict(), sort_keys=True)

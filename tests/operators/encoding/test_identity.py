@@ -148,6 +148,21 @@ def test_no_uid_is_kept_when_patient_identity_or_picture_change(decoder, change)
     assert not [kind for kind in first if first[kind] & second[kind]]
 
 
+def test_an_overlay_makes_another_picture(decoder):
+    described = []
+    for value in (0, 1):
+        ds = radiograph("a")
+        ds.add_new(0x60000010, "US", 160)
+        ds.add_new(0x60000011, "US", 128)
+        ds.add_new(0x60000040, "CS", "G")
+        ds.add_new(0x60000050, "SS", [1, 1])
+        ds.add_new(0x60000100, "US", 1)
+        ds.add_new(0x60000102, "US", 0)
+        ds.add_new(0x60003000, "OW", bytes([value]) + bytes(160 * 128 // 8 - 1))
+        described.append(uids(results(decoder, ds)))
+    assert not [kind for kind in described[0] if described[0][kind] & described[1][kind]]
+
+
 @pytest.mark.parametrize("change", [{"PatientName": "Doe^Jane"}, {"AccessionNumber": "7"}, {"StudyDate": "20260101"}])
 def test_what_is_only_copied_changes_no_uid(decoder, change):
     assert uids(results(decoder, radiograph("a", **change))) == uids(results(decoder, radiograph("a")))
