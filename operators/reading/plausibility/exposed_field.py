@@ -14,6 +14,7 @@ Array = NDArray[np.float32]
 
 # What is measured of 630 pictures of FracAtlas stands beside each limit.
 UNIFORM = 2.5 / 255  # a line of a frame varies by less, which leaves room for a lossy codec
+GRID = 16  # pixels: edges are rounded outwards, so that the noise of a lossy codec seldom moves them
 LEAST_FRAME = 0.1  # share of the picture from which a frame is cut off; 0.5 % of the pictures have as much
 LARGEST_FRAME = 0.5  # share of the picture from which it is mostly margin; at most 0.30
 EMPTY = 3 / 255  # neighbouring blocks of an empty part differ by less
@@ -37,9 +38,14 @@ def exposed_field(pixels: Array, header: Dataset) -> PixelBox:
     window = _opening(header, *pixels.shape)
     left, top, right, bottom = _without_frame(pixels[window.slices()])
     area = (right - left) * (bottom - top)
-    if area < (1 - LEAST_FRAME) * window.width * window.height:
-        return PixelBox(window.left + left, window.top + top, window.left + right, window.top + bottom)
-    return window
+    if area >= (1 - LEAST_FRAME) * window.width * window.height:
+        return window
+    return PixelBox(
+        window.left + left // GRID * GRID,
+        window.top + top // GRID * GRID,
+        min(window.left + -(-right // GRID) * GRID, window.right),
+        min(window.top + -(-bottom // GRID) * GRID, window.bottom),
+    )
 
 
 def field_doubts(pixels: Array, field: PixelBox) -> tuple[DoubtReason, ...]:

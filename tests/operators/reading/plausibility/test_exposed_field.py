@@ -36,8 +36,13 @@ def test_the_frame_is_cut_off_where_it_is_large_and_nothing_else_ever_is(margins
     framed[inside.slices()] = picture
     share = 1 - picture.size / framed.size
     field = exposed_field(framed, NO_HEADER)
-    assert field == (inside if share > 0.1 else whole_image(*framed.shape))
-    assert ("mostly_margin" in field_doubts(framed, field)) == (share > 0.5)
+    right, bottom = (
+        min(-(-inside.right // 16) * 16, framed.shape[1]),
+        min(-(-inside.bottom // 16) * 16, framed.shape[0]),
+    )
+    on_the_grid = PixelBox(inside.left // 16 * 16, inside.top // 16 * 16, right, bottom)
+    assert field == (on_the_grid if share > 0.1 else whole_image(*framed.shape))
+    assert ("mostly_margin" in field_doubts(framed, field)) == (field.width * field.height < framed.size / 2)
 
 
 def test_lines_that_are_uniform_inside_a_picture_stay():
