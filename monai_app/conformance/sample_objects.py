@@ -130,6 +130,8 @@ class Sample:
 def build_samples() -> Iterator[Sample]:
     """Yield objects of every kind, from rich and poor headers, of every state."""
     full, other, poor, with_luts = _header(0), _header(1), _header(0, _NEEDED), _header(1, salt=9)
+    right = _header(0, salt=6)
+    right.Laterality = right.ImageLaterality = right.FrameLaterality = "R"
     other.AnatomicRegionSequence = [_region("HAND")]
     for keyword, words in (("ModalityLUTSequence", {"ModalityLUTType": "OD"}), ("VOILUTSequence", {})):
         setattr(with_luts, keyword, [_lut(**words)])
@@ -138,6 +140,7 @@ def build_samples() -> Iterator[Sample]:
         _add_orders(header, which)
     yield from _study(0, _image(full, State.ABNORMAL, 2), _declined(_header(0, salt=7)))
     yield from _study(0, _image(full, State.NORMAL, 0))
+    yield from _study(0, _image(full, State.ABNORMAL, 1), _image(right, State.ABNORMAL, 1))
     yield from _study(1, _image(other, State.DOUBT, 1), _image(_header(1, salt=8), State.DOUBT, 1))
     yield from _study(0, _image(poor, State.ABNORMAL, 1))
     yield from _study(1, _image(poor, State.NORMAL, 0))

@@ -229,7 +229,7 @@ def small_sam(tmp_path):
     root = tmp_path / "msk_sam"
     shutil.copytree(ROOT / "bundles" / "msk_sam" / "configs", root / "configs")
     inference = json.loads((root / "configs" / "inference.json").read_text("utf-8"))
-    network = inference["network_def"] | {"embed_dim": 32, "mlp_dim": 32}
+    network = inference["network_def"] | {"embed_dim": 32, "mlp_dim": 32, "embedding_size": 8}
     network["image_encoder"]["encoder"]["model_name"] = "mobilenetv2_035"
     network["image_encoder"]["embed_dim"] = 32
     (root / "configs" / "small.json").write_text(json.dumps({"image_size": 64, "network_def": network}), "utf-8")

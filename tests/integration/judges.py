@@ -29,6 +29,7 @@ HARMLESS: Mapping[str, str] = {
     r"Retired Person Name form": "the patient's name is copied from the source as it is",
     r"Laterality.* only permitted to be empty when actually unknown": "the side is unknown, or the series holds both",
     r"Unrecognized defined term = <99OSTEOMAP>": "a private coding scheme, declared in the object (PS3.16 8.2)",
+    r"(ProcedureCode|ProtocolCode).*Unrecognized defined term": "the scheme of a code that is copied from the source",
     r"Value dubious for this VR": "the value is copied from the source as it is",
     r"VR checker does not support this Specific Character Set": "Debian's DCMTK is built without that check for UTF-8",
     r"contains one or more space characters": "the source pads its UID with a space; the objects do not",

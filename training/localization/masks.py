@@ -72,8 +72,8 @@ def size_cuts(shares: Sequence[float]) -> tuple[float, float] | None:
     """Return the two cuts that split masks by their share of the image into thirds; None for fewer than three."""
     if len(shares) < len(SIZES):
         return None
-    low, high = np.quantile(np.asarray(shares, float), [1 / 3, 2 / 3])
-    return float(low), float(high)
+    ordered, last = sorted(shares), len(shares) - 1
+    return float(ordered[last // 3]), float(ordered[2 * last // 3])
 
 
 def size_class(share: float, cuts: tuple[float, float]) -> str:

@@ -154,11 +154,11 @@ def test_a_sound_header_of_many_elements_is_read(decoder):
     many = b"".join(struct.pack("<HH2sH", 9, i, b"LO", 4) + b"text" for i in range(0x2000, 0x2000 + 2000))
     file = with_elements(blobs + many)
     assert decoder.header(file).has_pixel_data
-    assert decoder.pixels(file).shape == STORED.shape
+    assert decoder.pixels(file).picture.shape == STORED.shape
 
 
 def test_a_deflated_image_of_any_size_is_read(decoder):
     stored = np.random.default_rng(1).integers(0, 4096, (1500, 1200), np.uint16)
     ds = radiograph(stored=stored, BitsStored=12, HighBit=11)
     ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    assert decoder.pixels(content(ds)).shape == stored.shape
+    assert decoder.pixels(content(ds)).picture.shape == stored.shape
