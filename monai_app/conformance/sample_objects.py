@@ -132,6 +132,7 @@ def build_samples() -> Iterator[Sample]:
     full, other, poor, with_luts = _header(0), _header(1), _header(0, _NEEDED), _header(1, salt=9)
     right = _header(0, salt=6)
     right.Laterality = right.ImageLaterality = right.FrameLaterality = "R"
+    right.LossyImageCompressionRatio = 12.5
     other.AnatomicRegionSequence = [_region("HAND")]
     for keyword, words in (("ModalityLUTSequence", {"ModalityLUTType": "OD"}), ("VOILUTSequence", {})):
         setattr(with_luts, keyword, [_lut(**words)])

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import os
+import shutil
+import subprocess
+import sys
 import tracemalloc
 from collections import Counter
 from datetime import UTC, datetime
@@ -44,6 +48,15 @@ from tests.header_variants import raw
 from tests.phantoms import classification, radiograph, save, stored_phantom
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+ROOT = Path(__file__).resolve().parents[3]
+OUTCOMES = """
+import json, pathlib, sys
+from operators.reading.decoder import Decoder, FileReader
+from tests.operators.reading.test_folder import outcomes
+
+with Decoder(20, 4096) as decoder:
+    print(json.dumps(outcomes(pathlib.Path(sys.argv[1]), FileReader(decoder))))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -327,14 +340,24 @@ def test_a_folder_without_access_rights_is_told_and_counted(tmp_path, reader, mo
     assert "CANARY" not in caplog.text
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
-def test_a_file_and_a_folder_that_may_not_be_read_are_told_and_counted(tmp_path, reader):
+def unprivileged() -> list[str]:
+    """What starts a command that access rights bind, also where the tests run as root."""
+    if os.geteuid() != 0:
+        return []
+    setpriv = shutil.which("setpriv")
+    assert setpriv is not None, "run the tests as another user than root, or install util-linux"
+    return [setpriv, "--bounding-set=-dac_override,-dac_read_search"]
+
+
+def test_a_file_and_a_folder_that_may_not_be_read_are_told_and_counted(tmp_path):
     save(radiograph("a"), tmp_path / "1.dcm")
     save(radiograph("b"), tmp_path / "2.dcm").chmod(0)
     save(radiograph("c"), tmp_path / "folder" / "3.dcm").parent.chmod(0)
-    failed = ("failed", "unreadable_file")
-    assert outcomes(tmp_path, reader) == {"1.dcm": None, "2.dcm": failed, "folder": failed}
+    command = [*unprivileged(), sys.executable, "-W", "ignore", "-c", OUTCOMES, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
     (tmp_path / "folder").chmod(0o700)
+    failed = ["failed", "unreadable_file"]
+    assert json.loads(done.stdout) == {"1.dcm": None, "2.dcm": failed, "folder": failed}
 
 
 def test_links_are_followed_to_files_and_told_of_folders_that_would_be_missing(tmp_path, reader):
