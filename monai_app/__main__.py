@@ -8,14 +8,14 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as ``python monai_app``, the way MAPs and ``monai-deploy exec`` do
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from monai_app.runtime import NoTemporaryFolderError, prepare
+from monai_app.runtime import PreparationError, prepare
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the application and return its exit code."""
     try:
         prepare()
-    except NoTemporaryFolderError as error:
+    except PreparationError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     from monai_app.run import run  # noqa: PLC0415 - holoscan can only be imported after prepare()

@@ -7,9 +7,10 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from monai.deploy.core import AppContext, Application, RuntimeEnv
 from tqdm import tqdm
@@ -32,10 +33,19 @@ from operators.reporting.summaries import ImageSummary, StudySummary
 logger = logging.getLogger("osteomap")
 
 ATTEMPTS = 3
+Tell: TypeAlias = Callable[[Sequence[StudySummary]], None]
 
 
-def run(argv: list[str]) -> int:
-    """Run the application on the SDK's arguments and return its exit code; usage errors raise SystemExit(2)."""
+def run(argv: list[str], *, tell: Tell | None = None) -> int:
+    """Run the application and return its exit code; usage errors raise SystemExit(2).
+
+    Parameters
+    ----------
+    argv
+        The arguments of the MONAI Deploy App SDK, after the name of the program.
+    tell
+        Is given what became of the studies, at the end.
+    """
     context = _context(argv)
     source = Path(context.input_path)
     try:
@@ -49,7 +59,7 @@ def run(argv: list[str]) -> int:
         if not _is_readable(source):
             logger.error("no input at %s that may be read; check -i / HOLOSCAN_INPUT_PATH and access rights", source)
             return 2
-        return _analyse(analyser, source, output)
+        return _analyse(analyser, source, output, tell)
 
 
 def _context(argv: list[str]) -> AppContext:
@@ -82,7 +92,7 @@ def _output_folder(output: Path, source: Path) -> Path:
     return output.resolve()
 
 
-def _analyse(analyser: Analyser, source: Path, output: Path) -> int:
+def _analyse(analyser: Analyser, source: Path, output: Path, tell: Tell | None) -> int:
     """Index the input, run the graph, write the report; return the exit code."""
     started = time.perf_counter()
     description = analyser.description
@@ -123,6 +133,8 @@ def _analyse(analyser: Analyser, source: Path, output: Path) -> int:
         logger.critical("the result cannot be written to %s (%s); free space and run again", output, _cause(error))
         return 1
     _log_outcome(report, code)
+    if tell is not None:
+        tell(report.studies)
     return code
 
 

@@ -1,4 +1,4 @@
-"""What a run leaves beside the objects: ``report.html`` and ``result.json``, which is written last."""
+"""What a run leaves beside the objects: ``report.html``, ``result.csv`` and ``result.json``, which is written last."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ from operators.records.sources import Ignored
 from operators.records.states import State
 from operators.records.study import ReportedStudy
 from operators.reporting.output_folder import (
+    LIST,
     REPORT,
     RESULT,
+    RUN_FILES,
     remove_objects,
     remove_unfinished,
     study_folder,
     write_atomically,
 )
 from operators.reporting.page import render_foot, render_head, render_study
+from operators.reporting.result_list import as_csv
 from operators.reporting.summaries import ImageSummary, StudySummary
 
 logger = logging.getLogger("osteomap")
@@ -59,7 +62,7 @@ class RunReport:
         self._expected = 0
         self._progress: tqdm[Any] | None = None
         remove_unfinished(output)
-        for name in (RESULT, REPORT):  # of an earlier run: a run that is killed must not seem to have ended
+        for name in RUN_FILES:  # of an earlier run: a run that is killed must not seem to have ended
             (output / name).unlink(missing_ok=True)
 
     def expect(self, studies: int, ignored: Counter[Ignored | None]) -> None:
@@ -111,7 +114,7 @@ class RunReport:
         return 3 if counts["failed"] else 0
 
     def write(self, exit_code: int, seconds: Mapping[str, float]) -> None:
-        """Write the report and, last, ``result.json``."""
+        """Write the report, the list of images and, last, ``result.json``."""
         if self._progress is not None:
             self._progress.close()
         counts = self.counts
@@ -124,6 +127,7 @@ class RunReport:
 
         write_atomically(self.output / REPORT, write_report)
         self._parts.close()
+        write_atomically(self.output / LIST, lambda file: file.write(as_csv(self.studies)))
         text = json.dumps(self.as_json(exit_code, seconds), indent=1, allow_nan=False) + "\n"
         write_atomically(self.output / RESULT, lambda file: file.write(text.encode()))
 

@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 from operators.records.errors import OsteoMapError
@@ -19,8 +20,8 @@ from operators.records.errors import OsteoMapError
 STACK_BYTES = 32 * 1024 * 1024  # what Holoscan asks for
 
 
-class NoTemporaryFolderError(OsteoMapError):
-    """No folder for temporary files can be written to."""
+class PreparationError(OsteoMapError):
+    """The process cannot run the application: a package or a folder for temporary files is missing."""
 
 
 def prepare(*, restart: bool = True) -> None:
@@ -31,10 +32,12 @@ def prepare(*, restart: bool = True) -> None:
 
     Raises
     ------
-    NoTemporaryFolderError
-        If no folder for temporary files can be written to.
+    PreparationError
+        If no folder for temporary files can be written to, or, with ``restart``, Holoscan is not installed.
     """
     if restart:
+        if find_spec("holoscan") is None:
+            raise PreparationError("the packages of the application are missing; pip install 'osteomap[app]'")
         _raise_stack_limit()
     _name_user_and_home()
     os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "ERROR")
@@ -55,9 +58,7 @@ def _name_user_and_home() -> None:
     try:
         temporary = tempfile.gettempdir()
     except FileNotFoundError as error:
-        raise NoTemporaryFolderError(
-            "no folder for temporary files can be written to; set TMPDIR to one that can"
-        ) from error
+        raise PreparationError("no folder for temporary files can be written to; set TMPDIR to one that can") from error
     try:
         getpass.getuser()
     except (KeyError, OSError):  # a user ID without a name; Python 3.13 raises OSError

@@ -24,7 +24,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
 }
 JOINERS = ("pipeline", "deploy", "image_files")  # what joins stages; a stage never looks at a later one
 STAGES = ("reading", "classification", "localization", "segmentation", "encoding", "reporting")
-COMMANDS = ("monai_app.__main__", "monai_app.command", "monai_app.conformance.__main__")
+COMMANDS = ("monai_app.__main__", "monai_app.command", "monai_app.command.models", "monai_app.conformance.__main__")
 EXITS = ("operators.reading.decoder_process", "operators.image_files.errors")  # what is run; what configurations call
 MODULES_PER_FOLDER = 12
 

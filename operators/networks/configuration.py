@@ -8,15 +8,14 @@ underscores are refused where what is taken holds them, and not looked at elsewh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from operators.networks.components import component
+from operators.networks.verification import INFERENCE, parse_json
 from operators.records.errors import BundleError
 
-INFERENCE = "configs/inference.json"
 _TARGET = "_target_"
 
 
@@ -118,27 +117,6 @@ def parse_config(bundle: str, files: Mapping[str, bytes]) -> InferenceConfig:
             raise BundleError(f"bundle {bundle}: {name}: {_short(partial[0])} is a part of an entry; write it whole")
         content |= entries
     return InferenceConfig(bundle, content)
-
-
-def parse_json(bundle: str, name: str, data: bytes) -> dict[str, Any]:
-    """Return the JSON object in a file of a bundle.
-
-    Raises
-    ------
-    BundleError
-        If it holds none, or a number that is not finite.
-    """
-    try:
-        content = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"bundle {bundle}: {name} is not valid JSON; restore the bundle") from error
-    if not isinstance(content, dict):
-        raise BundleError(f"bundle {bundle}: {name} is no JSON object; restore the bundle")
-    return content
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def _short(value: Any) -> str:

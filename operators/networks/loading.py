@@ -15,10 +15,10 @@ from torch import nn
 
 from operators.networks.bundle import Bundle
 from operators.networks.classifier_network import ClassifierNetwork
-from operators.networks.configuration import INFERENCE, InferenceConfig, parse_config, parse_json
+from operators.networks.configuration import InferenceConfig, parse_config
 from operators.networks.fitted import check_description
-from operators.networks.verification import METADATA, large_file, read_verified, verify
-from operators.networks.weights import WEIGHTS, load_weights, read_weights
+from operators.networks.verification import INFERENCE, METADATA, WEIGHTS, large_file, parse_json, read_verified, verify
+from operators.networks.weights import load_weights, read_weights
 from operators.records.errors import BundleError
 
 # What torch, timm, MONAI and safetensors raise for arguments and files that do not suit them.

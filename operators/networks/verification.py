@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from operators.networks.configuration import INFERENCE
-from operators.networks.weights import WEIGHTS, sha256
 from operators.records.errors import BundleError
 
 CHECKSUMS = "SHA256SUMS"
 METADATA = "configs/metadata.json"
+INFERENCE = "configs/inference.json"
+WEIGHTS = "models/model.safetensors"
 LARGE_FILES = "large_files.yml"
 _SHA256 = re.compile("[0-9a-f]{64}")
+
+
+def sha256(file: Path) -> str:
+    """Return the sha256 of a file, hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def verify(bundle_root: Path, trusted: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -68,6 +76,27 @@ def read_verified(bundle_root: Path, file: str, checksums: Mapping[str, str]) ->
         remedy = "restore the bundle, or run training.export on it if the change is yours"
         raise BundleError(f"bundle {bundle_root.name}: {file} is not as {CHECKSUMS} lists it; {remedy}")
     return content
+
+
+def parse_json(bundle: str, name: str, data: bytes) -> dict[str, Any]:
+    """Return the JSON object in a file of a bundle.
+
+    Raises
+    ------
+    BundleError
+        If it holds none, or a number that is not finite.
+    """
+    try:
+        content = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"bundle {bundle}: {name} is not valid JSON; restore the bundle") from error
+    if not isinstance(content, dict):
+        raise BundleError(f"bundle {bundle}: {name} is no JSON object; restore the bundle")
+    return content
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def large_file(bundle_root: Path, checkpoint: str, checksums: Mapping[str, str]) -> tuple[Path, str]:

@@ -11,14 +11,10 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
-WEIGHTS = "models/model.safetensors"
+from operators.networks.verification import WEIGHTS, sha256
+
+__all__ = ["SCALE", "WEIGHTS", "load_weights", "read_weights", "sha256"]
 SCALE = ".scale"  # suffix of the scales of a tensor that is stored as int8
-
-
-def sha256(file: Path) -> str:
-    """Return the sha256 of a file, hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_weights(file: Path, digest: str | None = None) -> dict[str, Tensor]:

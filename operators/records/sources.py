@@ -128,6 +128,11 @@ class ExcludedImage:
     detail: str
 
 
+def printable(name: str) -> str:
+    """Return the name of a file on one line: what a terminal or a log would not show as it is stands as an escape."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
+
+
 def contradictions(one: Dataset, other: Dataset) -> list[str]:
     """Return in what two normalised headers of one instance contradict each other: patient, study, series.
 

@@ -19,6 +19,8 @@ from operators.reporting.summaries import StudySummary, WrittenObject, summarise
 
 RESULT = "result.json"
 REPORT = "report.html"
+LIST = "result.csv"
+RUN_FILES = (RESULT, REPORT, LIST)  # beside the folders of the studies
 
 
 def study_folder(study_instance_uid: str) -> str:
@@ -95,7 +97,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 def remove_unfinished(output: Path) -> None:
     """Remove from an output folder what a run that was killed left unfinished; no other file is touched."""
-    names = [f".{name}.*.tmp" for name in (RESULT, REPORT)]
+    names = [f".{name}.*.tmp" for name in RUN_FILES]
     of_studies = [f"{'[0-9a-f]' * 16}/.{kind.file_pattern}.*.tmp" for kind in OBJECT_KINDS]
     for pattern in (*names, *of_studies, f"{PREFIX}*"):
         remove_leftovers(output.glob(pattern))

@@ -139,7 +139,7 @@ def test_no_patient_data_reach_the_log_or_the_pages(mixed):
 def test_everything_listed_exists_and_nothing_else(mixed):
     listed = {written["file"] for study in mixed.result["studies"] for written in study["outputs"]}
     files = {path.relative_to(mixed.output).as_posix() for path in mixed.output.rglob("*") if path.is_file()}
-    assert files == listed | {"result.json", "report.html"}
+    assert files == listed | {"result.json", "result.csv", "report.html"}
 
 
 def test_an_unknown_body_part_is_processed_and_never_normal(mixed):
@@ -183,7 +183,10 @@ def test_results_given_as_input_make_no_results(one_image_run, tmp_path):
     assert again.result["studies"] == []
     counts, written = again.result["counts"], len(one_image_run.objects)
     assert written >= 5
-    assert (counts["ignored_own_objects"], counts["ignored_files"]) == (written, written + 2)  # page and result.json
+    assert (counts["ignored_own_objects"], counts["ignored_files"]) == (
+        written,
+        written + 3,
+    )  # page, list and result.json
     assert again.objects == []
 
 
