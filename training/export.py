@@ -40,12 +40,10 @@ def copy_bundle(bundle_root: Path, output: Path, config: str | None) -> None:
     if config is not None and not overlay.is_file():
         raise InputError(f"{overlay} does not exist; a configuration of this bundle is wanted")
     shutil.copytree(bundle_root, output, ignore=shutil.ignore_patterns("model.safetensors", CHECKSUMS))
-    for name in ("inference", "train"):
-        file = output / "configs" / f"{name}.json"
-        merged = json.loads(file.read_text("utf-8"))
-        if name == "inference" and config is not None:
-            merged |= json.loads(overlay.read_text("utf-8"))
-        file.write_text(json.dumps(merged | {"bundle_root": str(output)}, indent=4) + "\n", "utf-8")
+    if config is not None:
+        file = output / "configs" / "inference.json"
+        merged = json.loads(file.read_text("utf-8")) | json.loads(overlay.read_text("utf-8"))
+        file.write_text(json.dumps(merged, indent=4) + "\n", "utf-8")
     file = output / "configs" / "metadata.json"
     metadata = json.loads(file.read_text("utf-8"))
     metadata["operating_points"] = {}

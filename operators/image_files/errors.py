@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
+from operators.networks.workflow import is_library_call
 from operators.records.errors import OsteoMapError
 
 Result = TypeVar("Result")
@@ -16,12 +17,19 @@ class ImageFilesError(OsteoMapError):
 
 
 def or_exit(function: Callable[..., Result], *arguments: object) -> Result:
-    """Call a function; if the user's input is at fault, end the program with one line.
+    """Call a function; if the user's input is at fault, end the command ``python -m monai.bundle`` with one line.
 
     It is what a bundle's configuration calls the others by: MONAI wraps every error into a page of traceback, but for
     ``sys.exit``. An error that is not the user's keeps its traceback.
+
+    Raises
+    ------
+    OsteoMapError
+        Where the workflow runs in another program, which must not end.
     """
     try:
         return function(*arguments)
     except OsteoMapError as error:
+        if is_library_call():
+            raise
         sys.exit(str(error))

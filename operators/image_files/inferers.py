@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from monai.inferers.inferer import Inferer
 from numpy.typing import NDArray
 from torch import nn
@@ -52,6 +53,24 @@ def open_segmenter(bundle_root: str, checkpoint: str | None = None) -> Bundle:
         If it cannot be used.
     """
     return load_segmenter(Path(bundle_root), checkpoint)
+
+
+def load_weights(network: nn.Module, bundle: Bundle) -> nn.Module:
+    """Give a network the weights of a verified bundle, and return it as the application uses it.
+
+    ``network_def`` of a bundle describes a network; this makes it the bundle's model, whoever built it.
+
+    Raises
+    ------
+    ImageFilesError
+        If it is not the network that the bundle's weights belong to.
+    """
+    try:
+        network.load_state_dict(bundle.network.state_dict())
+    except RuntimeError as error:
+        detail = f"network_def is not the network that the weights of bundle {bundle.name} belong to; do not change it"
+        raise ImageFilesError(detail) from error
+    return network.eval().to(memory_format=torch.channels_last)
 
 
 class ClassificationInferer(Inferer):

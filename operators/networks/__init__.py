@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from operators.networks.map_classifier import MapClassifier
     from operators.networks.paper_networks import FrozenBackbone, RandomBaseline, SmallCnn
     from operators.networks.sam_networks import PyramidImageEncoder, TinyViTImageEncoder, build_mobile_sam, build_sam
+    from operators.networks.workflow import bundle_root, is_library_call
 
 _MODULES = {
     "bundle": ("Bundle", "Models"),
@@ -28,6 +29,7 @@ _MODULES = {
     "map_classifier": ("MapClassifier",),
     "paper_networks": ("FrozenBackbone", "RandomBaseline", "SmallCnn"),
     "sam_networks": ("PyramidImageEncoder", "TinyViTImageEncoder", "build_mobile_sam", "build_sam"),
+    "workflow": ("bundle_root", "is_library_call"),
 }
 __all__ = [
     "Bundle",
@@ -42,6 +44,8 @@ __all__ = [
     "TinyViTImageEncoder",
     "build_mobile_sam",
     "build_sam",
+    "bundle_root",
+    "is_library_call",
     "load_bundle",
     "load_classifier",
     "load_segmenter",

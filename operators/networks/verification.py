@@ -45,7 +45,10 @@ def verify(bundle_root: Path, trusted: Mapping[str, str] | None = None) -> dict[
     name = bundle_root.name
     listing = _file(bundle_root, CHECKSUMS)
     if not listing.is_file():
-        raise BundleError(f"bundle {name}: no {CHECKSUMS} in {bundle_root}; check -m / HOLOSCAN_MODEL_PATH")
+        remedy = (
+            "name a bundle's folder (bundle_root; of the application the folder above it, -m / HOLOSCAN_MODEL_PATH)"
+        )
+        raise BundleError(f"bundle {name}: no {CHECKSUMS} in {bundle_root}; {remedy}")
     content = listing.read_bytes()
     if trusted is not None and hashlib.sha256(content).hexdigest() != trusted.get(name):
         fault = "is not the one" if name in trusted else "is none of those"

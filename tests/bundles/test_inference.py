@@ -157,8 +157,8 @@ def test_inference_has_the_keys_that_tools_look_for(name, folder, tmp_path):
     workflow = ConfigWorkflow(str(config), workflow_type="infer", dataset_dir=str(dataset), output_dir=str(tmp_path))
     workflow.initialize()
     assert not workflow.check_properties()
+    assert workflow.bundle_root == str(ROOT / "bundles" / name)
     content = json.loads(config.read_text("utf-8"))
-    assert content["bundle_root"] == f"bundles/{name}"
     keys = {"dataloader", "handlers", "postprocessing", "preprocessing", "network", "initialize", "run"}
     assert keys <= set(content)
 

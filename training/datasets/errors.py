@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from operators.networks.workflow import is_library_call
 from operators.records.errors import OsteoMapError
 
 Result = TypeVar("Result")
@@ -25,10 +26,14 @@ def or_exit(function: Callable[..., Result], *arguments: Any) -> Result:
     ------
     SystemExit
         On an error of ours or of the operating system.
+    OsteoMapError, OSError
+        The same error where a workflow of MONAI runs in another program than its command, which must not end.
     """
     try:
         return function(*arguments)
     except (OsteoMapError, OSError) as error:
+        if is_library_call():
+            raise
         lines = str(error).splitlines() or [type(error).__name__]
         raise SystemExit(f"error: {lines[0]}") from error
     except Exception as error:
