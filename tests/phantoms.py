@@ -39,6 +39,7 @@ def radiograph(
         body_part="WRIST",
         view_position="AP",
         laterality="L",
+        patient_orientation=("L", "F"),
         spacing_mm=0.2,
     )
     ds = wrap(stored_phantom(bits=bits) if stored is None else stored, description)

@@ -36,8 +36,10 @@ def write(folder: Path) -> None:
             f"demo-{name}",
             f"demo-{name}",
             "demo",
+            kind="DX",
             body_part=part,
             laterality="L",
+            patient_orientation=("L", "F"),
             view_position="AP",
             spacing_mm=SPACING_MM,
         )

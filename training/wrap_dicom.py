@@ -1,10 +1,10 @@
-"""PNG or JPEG radiographs -> DX or CR objects "for presentation", for running the application on image collections.
+"""PNG or JPEG radiographs -> CR or DX objects "for presentation", for running the application on image collections.
 
 ``python -m training.wrap_dicom IMAGES OUT --body-part WRIST`` wraps a folder or one file; a folder with a
 ``manifest.csv`` (or a manifest) gives body parts, studies and splits: ``python -m training.wrap_dicom data/fracatlas
-OUT --split test``. The pixels stay as they are. Patient data are made up from a hash, and the header says so. A DX
-object needs the detector's pixel spacing to be valid; collections rarely tell it, and none is invented: give
-``--spacing-mm`` where it is known.
+OUT --split test``. The pixels stay as they are. Patient data are made up from a hash, and the header says so. Nothing
+else is made up: of body part, side, view and orientation the header holds what is known. Such an object is a valid CR
+image; a DX image also needs the detector's pixel spacing, a side and an orientation, which collections rarely tell.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.wrap_dicom", description=__doc__)
     parser.add_argument("source", type=Path, help="an image, a folder of images, or a folder with manifest.csv")
     parser.add_argument("output", type=Path, help="output folder")
-    parser.add_argument("--kind", choices=sorted(KINDS), default="DX")
+    parser.add_argument("--kind", choices=sorted(KINDS), default="CR", help="kind of image; default: CR")
     parser.add_argument(
         "--body-part", choices=["", *sorted(BODY_PARTS)], default="", help="Body Part Examined of all images"
     )

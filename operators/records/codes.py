@@ -33,6 +33,7 @@ BODY_PARTS: Mapping[str, Code] = {
     "LOWERLIMB": Code("61685007", "SCT", "Lower limb"),
     "PATELLA": Code("64234005", "SCT", "Patella"),
     "PELVIS": Code("816092008", "SCT", "Pelvis"),
+    "PELVISLOWEXTREMT": Code("1231522001", "SCT", "Pelvis and lower extremities"),
     "SCAPULA": Code("79601000", "SCT", "Scapula"),
     "SHOULDER": Code("16982005", "SCT", "Shoulder"),
     "THIGH": Code("68367000", "SCT", "Thigh"),

@@ -1,6 +1,8 @@
-"""PNG or JPEG radiographs as DX or CR objects "for presentation".
+"""PNG or JPEG radiographs as CR or DX objects "for presentation".
 
-The pixels stay as they are. Patient data are made up from a hash, and the header says so.
+The pixels stay as they are. Patient data are made up from a hash, and the header says so. Of what the picture shows,
+the header holds what is known: an unknown side, view, orientation or body part is absent, or empty where the Standard
+wants the attribute.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,26 +36,44 @@ VIEWS = {
     "PA": Code("272479007", "SCT", "postero-anterior"),
 }  # CID 4010
 SUFFIXES = (".png", ".jpg", ".jpeg")
+_UPPER = frozenset(
+    ("ACJOINT", "ARM", "CLAVICLE", "ELBOW", "FINGER", "FOREARM", "HAND", "HUMERUS", "SCAPULA", "SHOULDER", "THUMB")
+    + ("UPPERLIMB", "WRIST")
+)
+_LOWER = frozenset(
+    ("ANKLE", "CALCANEUS", "FEMUR", "FIBULA", "FOOT", "KNEE", "LEG", "LOWERLIMB", "PATELLA", "THIGH", "TOE")
+)
+# The regions of CID 4031 that hold several parts, the narrowest first.
+_WIDER_REGIONS: Mapping[str, frozenset[str]] = {
+    "UPPERLIMB": _UPPER,
+    "LOWERLIMB": _LOWER,
+    "PELVISLOWEXTREMT": _LOWER | {"HIP", "PELVIS"},
+    "EXTREMITY": _UPPER | _LOWER | {"EXTREMITY"},
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """The content of an image's header; ``key`` makes its UIDs, ``study`` and ``patient`` group images."""
+    """The content of an image's header; ``key`` makes its UIDs, ``study`` and ``patient`` group images.
+
+    An empty text, and None, mean that nothing is known.
+    """
 
     key: str
     study: str
     patient: str
-    kind: str = "DX"
+    kind: str = "CR"
     body_part: str = ""
     view_position: str = ""
     laterality: str = ""
+    patient_orientation: tuple[str, str] | None = None
     spacing_mm: float | None = None
     instance_number: int = 1
     jpeg_ratio: float | None = None  # how much the image was compressed before; None: without loss
 
 
 def wrap(stored: NDArray[np.unsignedinteger], description: Description) -> Dataset:
-    """Return a DX or CR data set of stored values (rows, columns) uint8 or uint16, more attenuation brighter.
+    """Return a CR or DX data set of stored values (rows, columns) uint8 or uint16, more attenuation brighter.
 
     Raises
     ------
@@ -70,8 +90,7 @@ def wrap(stored: NDArray[np.unsignedinteger], description: Description) -> Datas
         _add_dx(ds, description)
     else:
         ds.PlateID = ""
-        if description.laterality:
-            ds.Laterality = description.laterality
+        ds.Laterality = description.laterality
     ds.file_meta = FileMetaDataset()
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
@@ -105,7 +124,10 @@ def _add_identity(ds: Dataset, description: Description) -> None:
     ds.ImageType = ["DERIVED", "PRIMARY", ""] if description.kind == "DX" else ["DERIVED", "PRIMARY"]
     ds.BodyPartExamined = description.body_part
     ds.ViewPosition = description.view_position
-    ds.PatientOrientation = ["L", "F"]
+    ds.PatientOrientation = list(description.patient_orientation or ()) or None
+    region = BODY_PARTS.get(description.body_part, CHEST if description.body_part == "CHEST" else None)
+    if region is not None:
+        ds.AnatomicRegionSequence = [_code(region)]
     if description.spacing_mm is not None:
         ds.ImagerPixelSpacing = [description.spacing_mm, description.spacing_mm]
 
@@ -131,13 +153,11 @@ def _add_compression(ds: Dataset, description: Description) -> None:
 
 
 def _add_dx(ds: Dataset, description: Description) -> None:
-    """Add what the DX IOD demands beyond CR (PS3.3 A.26)."""
+    """Add what the DX IOD demands beyond CR (PS3.3 A.26), as far as it is known; CR needs neither side nor spacing."""
     ds.PresentationIntentType = "FOR PRESENTATION"
-    ds.ImageLaterality = description.laterality or "U"
-    region = BODY_PARTS.get(description.body_part, CHEST if description.body_part == "CHEST" else None)
-    if region is not None:
-        ds.AnatomicRegionSequence = [_code(region)]
-    elif not description.body_part:
+    if description.laterality:
+        ds.ImageLaterality = description.laterality
+    if not description.body_part:
         ds.AnatomicRegionSequence = []
     if description.view_position in VIEWS:
         ds.ViewCodeSequence = [_code(VIEWS[description.view_position])]
@@ -183,8 +203,12 @@ def image_key(path: Path, root: Path) -> str:
 
 
 def part_of_collection(text: str) -> str:
-    """Return the defined term for a collection's own word: its first part, or EXTREMITY where it mixes several."""
-    if text.startswith("mixed"):
-        return "EXTREMITY"
-    parts = (normalise_body_part(word) or "" for word in re.split(r"[^A-Za-z]+", text))
-    return next((part for part in parts if part in BODY_PARTS), "")
+    """Return the defined term for a collection's own word, or an empty text if there is none.
+
+    A word that names several parts, such as ``hand_wrist_forearm``, becomes the narrowest region of CID 4031 that
+    holds them all: which of them an image shows is not known.
+    """
+    named = {normalise_body_part(word) for word in re.split(r"[^A-Za-z]+", text)} - {None}
+    if len(named) == 1:
+        return next((part for part in named if part in BODY_PARTS), "")
+    return next((region for region, parts in _WIDER_REGIONS.items() if named and named <= parts), "")

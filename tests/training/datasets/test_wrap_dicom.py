@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 from PIL import Image
 from pydicom import dcmread
 
+from monai_app.rules import scope
+from monai_app.settings import read_settings
 from operators.reading.dicom_file import read_stored_values
 from operators.reading.grey_scale import render
+from operators.reading.scope import check_scope
+from operators.records.codes import place
+from operators.records.sources import SourceFile
+from tests.phantoms import source_image
 from training.datasets.dicom_wrapping import Description, part_of_collection, wrap
 from training.phantoms import main as write_phantoms
 from training.wrap_dicom import main
@@ -53,6 +62,32 @@ def test_a_folder_of_pictures(tmp_path):
     assert dcmread(tmp_path / "one" / "a.dcm").SOPInstanceUID == first.SOPInstanceUID
 
 
+def test_the_header_says_what_is_known_and_nothing_else(tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.arange(4096).reshape(64, 64).astype(np.uint8)).save(tmp_path / "in" / "1.png")
+    rows = ["file,label,split,body_part,view", "1.png,normal,test,hand_wrist_forearm,oblique"]
+    (tmp_path / "in" / "manifest.csv").write_text("\n".join(rows))
+    for kind in ("CR", "DX"):
+        assert main([str(tmp_path / "in"), str(tmp_path / kind), "--kind", kind]) == 0
+        ds = dcmread(tmp_path / kind / "1.dcm")
+        assert (ds.BodyPartExamined, ds.AnatomicRegionSequence[0].CodeMeaning) == ("UPPERLIMB", "Upper limb")
+        assert not ds.get("Laterality") and "ImageLaterality" not in ds
+        assert not ds.ViewPosition and not ds.PatientOrientation and "ImagerPixelSpacing" not in ds
+        source = source_image(ds, file=SourceFile(tmp_path, "1.dcm"))
+        assert place(source.body_part, source.laterality, source.view_position) == "Upper limb"
+        check_scope(source.header, scope(read_settings()))
+
+
+@pytest.mark.external
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy is not installed")
+@pytest.mark.parametrize("part", ["", "UPPERLIMB"])
+def test_a_wrapped_image_is_valid_although_little_is_known(tmp_path, part):
+    stored = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
+    wrap(stored, Description("k", "s", "p", body_part=part)).save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    found = subprocess.run(["dciodvfy", tmp_path / "a.dcm"], capture_output=True, text=True, check=False)
+    assert "CRImage" in found.stderr and "Error" not in found.stderr
+
+
 def test_a_split_of_a_manifest(tmp_path):
     write_phantoms([str(tmp_path / "in"), "--count", "20"])
     assert main([str(tmp_path / "in"), str(tmp_path / "out"), "--split", "test"]) == 0
@@ -89,10 +124,17 @@ def test_nothing_to_wrap_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("hand_wrist_forearm", "HAND"),
-        ("leg_knee_ankle_foot", "LEG"),
-        ("mixed:hand+hip", "EXTREMITY"),
-        ("hip_pelvis", "HIP"),
+        ("XR_WRIST", "WRIST"),
+        ("hand", "HAND"),
+        ("hand_wrist_forearm", "UPPERLIMB"),
+        ("leg_knee_ankle_foot", "LOWERLIMB"),
+        ("mixed:hand+shoulder", "UPPERLIMB"),
+        ("mixed:hand+leg", "EXTREMITY"),
+        ("mixed:hand+hip", ""),
+        ("mixed:leg+hip", "PELVISLOWEXTREMT"),
+        ("hip_pelvis", "PELVISLOWEXTREMT"),
+        ("hand_chest", ""),
+        ("chest", ""),
         ("", ""),
         ("x", ""),
     ],
