@@ -208,7 +208,8 @@ def part_of_collection(text: str) -> str:
     A word that names several parts, such as ``hand_wrist_forearm``, becomes the narrowest region of CID 4031 that
     holds them all: which of them an image shows is not known.
     """
-    named = {normalise_body_part(word) for word in re.split(r"[^A-Za-z]+", text)} - {None}
+    terms = (normalise_body_part(word) for word in re.split(r"[^A-Za-z]+", text))
+    named = {term for term in terms if term is not None}
     if len(named) == 1:
         return next((part for part in named if part in BODY_PARTS), "")
     return next((region for region, parts in _WIDER_REGIONS.items() if named and named <= parts), "")
