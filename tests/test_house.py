@@ -20,7 +20,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
         *("records", "reading", "networks", "classification", "localization", "segmentation"),
         *("drawing", "encoding", "reporting", "pipeline", "image_files", "deploy"),
     ),
-    "training": ("datasets", "batches", "learning", "evaluation", "fitting", "localization"),
+    "training": ("datasets", "batches", "learning", "control", "evaluation", "fitting", "localization"),
 }
 JOINERS = ("pipeline", "deploy", "image_files")  # what joins stages; a stage never looks at a later one
 STAGES = ("reading", "classification", "localization", "segmentation", "encoding", "reporting")

@@ -68,7 +68,7 @@ def own_error(error: BaseException | None) -> OsteoMapError | OSError:
     return error
 
 
-def killed_after_an_epoch(trainer, dry_run):
+def killed_after_an_epoch(trainer, *_):
     def kill():
         raise SystemExit("killed")
 
@@ -81,7 +81,7 @@ def test_a_bundle_trains_resumes_and_is_exported(name, mura, tmp_path, monkeypat
     shipped = load_bundle(ROOT / "bundles" / name).sha256
     data = {"dataset_dir": str(mura), "output_dir": str(tmp_path / "run"), "cache_dir": str(tmp_path / "cache")}
     with monkeypatch.context() as patch:
-        patch.setattr("training.learning.preflight.start", killed_after_an_epoch)
+        patch.setattr("training.control.start.start", killed_after_an_epoch)
         with pytest.raises(SystemExit, match="killed"):
             run(name, "train", **data, **settings_of(name))
     assert [row["epoch"] for row in history(tmp_path / "run")] == ["1"]
@@ -131,10 +131,36 @@ def test_evaluation_gives_what_the_application_computes(name, mura, tmp_path):
     assert (tmp_path / "evaluation.html").is_file()
 
 
-def test_a_bundle_without_a_map_trains_in_bfloat16(mura, tmp_path):
+def test_a_training_shorter_than_the_validation_interval_follows_the_data_and_leaves_a_model(mura, tmp_path, capsys):
     data = {"dataset_dir": str(mura), "output_dir": str(tmp_path / "run"), "cache_dir": str(tmp_path / "cache")}
-    run("msk_cnn", "train", **data, **settings_of("msk_cnn") | {"amp": True, "epochs": 1})
-    assert len(history(tmp_path / "run")) == 1
+    run("msk_cnn", "train", **data, epochs=2, batch_size=4, loader_workers=0, amp=True)
+    out = capsys.readouterr().out
+    images = len(read_dataset(mura, "train"))
+    assert f"2 epochs of {images // 4} steps of 4 crops" in out
+    assert out.index("results") < out.index("time  ") < out.index("the network of the best validation")
+    assert [bool(row["val_auroc"]) for row in history(tmp_path / "run")] == [False, True]
+    assert {"best.pt", "checkpoint.pt"} <= {path.name for path in (tmp_path / "run").iterdir()}
+
+
+def test_a_training_killed_in_its_first_epoch_goes_on(mura, tmp_path, monkeypatch, capsys):
+    data = {"dataset_dir": str(mura), "output_dir": str(tmp_path / "run"), "cache_dir": str(tmp_path / "cache")}
+    settings = {"epochs": 1, "batch_size": 4, "loader_workers": 0, "checkpoint_minutes": 0}
+
+    def killed(trainer, *_):
+        def kill():
+            raise SystemExit("killed")
+
+        trainer.add_event_handler(Events.ITERATION_COMPLETED(once=3), kill)
+        trainer.run()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.control.start.start", killed)
+        with pytest.raises(SystemExit, match="killed"):
+            run("msk_cnn", "train", **data, **settings)
+    assert not (tmp_path / "run" / "best.pt").exists()
+    run("msk_cnn", "train", **data, **settings)
+    assert "after step 3 of" in capsys.readouterr().out
+    assert (tmp_path / "run" / "best.pt").is_file()
 
 
 def test_a_dry_run_checks_everything_and_trains_nothing(mura, tmp_path, capsys):
@@ -203,7 +229,8 @@ def test_two_processes_compute_what_one_does(mura, tmp_path):
 def test_the_segmenter_trains_and_is_evaluated(tmp_path):
     write_phantoms([str(tmp_path / "phantoms"), "--count", "20", "--seed", "11"])
     data = {"dataset_dir": str(tmp_path / "phantoms"), "output_dir": str(tmp_path / "run")}
-    run("msk_sam", "train", **data, **SHORT)
+    run("msk_sam", "train", **data, epochs=2, batch_size=4, loader_workers=0, amp=False)
+    assert [bool(row["val_dice_own_boxes"]) for row in history(tmp_path / "run")] == [False, True]
     assert export(["bundles/msk_sam", str(tmp_path / "run" / "best.pt"), "--output", str(tmp_path / "copy")]) == 0
     load_bundle(tmp_path / "copy")
     run("msk_sam", "train", "evaluate", **data)

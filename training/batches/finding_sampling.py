@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
 
 from training.batches.findings import finding_mask, pixel_box
-from training.batches.image_sampling import SampledIndex
+from training.batches.image_sampling import SampledIndex, draws_done
 from training.batches.images import read_pixels
 from training.batches.map_batches import as_plain_tensor
 from training.datasets.errors import InputError
@@ -133,23 +133,28 @@ class HardFindingSampler(Sampler[SampledIndex]):
         self.power = power
         self.memory = memory
         self.epoch = 1
+        self.done = 0  # draws of this epoch that a training that goes on has had
+        self._drawn_from = self.difficulty.clone()  # the difficulties when the epoch started
 
     def __len__(self) -> int:
         return len(self.difficulty)
 
     def __iter__(self) -> Iterator[SampledIndex]:
         random = np.random.default_rng([self.seed, self.epoch])
-        weights = self.difficulty.double().numpy().clip(0.02, 1.0) ** self.power
+        if not self.done:
+            self._drawn_from = self.difficulty.clone()
+        weights = self._drawn_from.double().numpy().clip(0.02, 1.0) ** self.power
         # one place per draw on the line of all weights, evenly spaced: as even as a shuffle where all weights are equal
         edges = weights.cumsum() / weights.sum()
         places = (np.arange(len(self)) + random.random()) / len(self)
         chosen = random.permutation(np.searchsorted(edges, places, side="right").clip(max=len(self) - 1))
         seeds = random.integers(0, 2**31, len(self))
-        yield from (SampledIndex(int(index), int(seed)) for index, seed in zip(chosen, seeds, strict=True))
+        left = zip(chosen[self.done :], seeds[self.done :], strict=True)
+        yield from (SampledIndex(int(index), int(seed)) for index, seed in left)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what a checkpoint keeps."""
-        return {"difficulty": self.difficulty.clone()}
+        return {"difficulty": self.difficulty.clone(), "drawn_from": self._drawn_from.clone()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a checkpoint."""
@@ -159,6 +164,7 @@ class HardFindingSampler(Sampler[SampledIndex]):
                 "give the same data, or another --output_dir"
             )
         self.difficulty = state["difficulty"].clone()
+        self._drawn_from = state["drawn_from"].clone()
 
     def attach(self, trainer: Engine) -> None:
         """Follow the trainer's epochs, and the Dice that it reaches on each finding."""
@@ -167,6 +173,7 @@ class HardFindingSampler(Sampler[SampledIndex]):
 
     def _follow(self, trainer: Engine) -> None:
         self.epoch = trainer.state.epoch
+        self.done = draws_done(trainer)
 
     def _learn(self, trainer: Engine) -> None:
         self.note(as_plain_tensor(trainer.state.batch["index"]), one_minus_dice(trainer.state.output))

@@ -89,6 +89,7 @@ class BalancedSampler(Sampler[SampledIndex]):
         self.abnormal_share = abnormal_share
         self.seed = seed
         self.epoch = 1
+        self.done = 0  # draws of this epoch that a training that goes on has had
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         self.rank, self.processes = (
             (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)
@@ -106,12 +107,19 @@ class BalancedSampler(Sampler[SampledIndex]):
             is_abnormal = random.random(self.count) < self.abnormal_share
             chosen = np.where(is_abnormal, random.choice(abnormal, self.count), random.choice(normal, self.count))
         seeds = random.integers(0, 2**31, self.count)
-        shared = slice(self.rank, len(self) * self.processes, self.processes)
+        shared = slice(self.done * self.processes + self.rank, len(self) * self.processes, self.processes)
         yield from (SampledIndex(int(i), int(s)) for i, s in zip(chosen[shared], seeds[shared], strict=True))
 
     def attach(self, trainer: Engine) -> None:
-        """Follow the trainer's epochs."""
+        """Follow the trainer's epochs; one that goes on within an epoch is not shown its first images again."""
         trainer.add_event_handler(Events.EPOCH_STARTED, self._follow)
 
     def _follow(self, trainer: Engine) -> None:
         self.epoch = trainer.state.epoch
+        self.done = draws_done(trainer)
+
+
+def draws_done(trainer: Engine) -> int:
+    """Return how many draws of the epoch that starts were learned from before its training was interrupted."""
+    steps = trainer.state.iteration % trainer.state.epoch_length
+    return steps * int(trainer.state.dataloader.batch_size) if steps else 0

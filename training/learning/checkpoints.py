@@ -1,22 +1,17 @@
-"""The checkpoints of a training: read, written as it goes, and where a stopped training goes on."""
+"""The checkpoints of trainings: read in every form, and what keeps them readable."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
-from monai.handlers import CheckpointLoader, CheckpointSaver
 from torch import Tensor, nn
 
 from operators.networks.weights import read_weights
 from training.datasets.errors import InputError
-from training.learning.processes import is_first
-
-logger = logging.getLogger(__name__)
 
 BEST = "best.pt"
 
@@ -102,49 +97,6 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor], path: str | 
         raise InputError(
             f"{path}: a checkpoint of another network than {type(network).__name__}; pass one of this bundle's"
         ) from error
-
-
-def resume(
-    trainer: Engine, saved: dict[str, Any], best: CheckpointSaver, output_dir: str | Path, interval: int
-) -> None:
-    """Save a checkpoint every ``interval`` epochs and, if ``output_dir`` holds one, go on from the newest.
-
-    ``saved`` names what a checkpoint holds beside the trainer's own counters; ``best`` keeps the best score so far.
-
-    Raises
-    ------
-    InputError
-        If the checkpoint is of a training of another length or of another network.
-    """
-    saved = {**saved, "trainer": trainer}
-    folder = Path(output_dir)
-    if is_first():
-        CheckpointSaver(save_dir=str(folder), save_dict=saved, save_interval=interval, n_saved=1).attach(trainer)
-    checkpoints = sorted(folder.glob("checkpoint_epoch=*.pt"), key=lambda file: int(file.stem.partition("=")[2]))
-    if checkpoints:
-        _check_same_training(checkpoints[-1], saved)
-        logger.info("going on from %s", checkpoints[-1].name)
-        CheckpointLoader(str(checkpoints[-1]), saved, map_location="cpu").attach(trainer)
-        CheckpointLoader(str(folder / BEST), {"checkpointer": best}, map_location="cpu").attach(trainer)
-
-
-def _check_same_training(checkpoint: Path, saved: Mapping[str, Any]) -> None:
-    """Raise InputError where ignite would load a checkpoint of other settings, or fail at it in the first epoch."""
-    content = read_checkpoint(checkpoint)
-    begun = content.get("scheduler", {}).get("total_steps")
-    wanted = getattr(saved.get("scheduler"), "total_steps", None)
-    if begun != wanted:
-        raise InputError(
-            f"{checkpoint} belongs to a training of {begun} steps, not of {wanted}; "
-            "give the same --epochs, --images_per_epoch and --batch_size, or another --output_dir"
-        )
-    for name, part in saved.items():
-        if isinstance(part, nn.Module) and _shapes(part.state_dict()) != _shapes(content.get(name, {})):
-            raise InputError(f"{checkpoint} belongs to another network; train it on, or give another --output_dir")
-
-
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in state.items()}
 
 
 class PlainNumbers:

@@ -1,11 +1,10 @@
-"""What can be wrong with a training, found out before it starts, and the start; each error says what to do."""
+"""What can be wrong with a training, found out before it starts; each error says what to do."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -52,18 +51,6 @@ def device(wanted: str | torch.device) -> torch.device:
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"--device {wanted}: no usable GPU here; pass --device cpu or leave it out")
     return chosen
-
-
-def start(trainer: Any, dry_run: bool) -> None:
-    """Train; with ``dry_run`` compute the loss of one batch and stop, after everything was built and checked."""
-    if not dry_run:
-        trainer.run()
-        return
-    batch = next(iter(trainer.data_loader))
-    image, target, *more = trainer.prepare_batch(batch, trainer.state.device)
-    prompts = more[0] if more else ()  # what the network takes beside the image
-    loss = trainer.loss_function(trainer.inferer(image, trainer.network, *prompts), target)
-    sys.stdout.write(f"dry run: {tuple(image.shape)} a batch, loss {float(loss):.4f}; nothing was trained\n")
 
 
 def save_untrained(network: nn.Module, output_dir: str | Path) -> None:

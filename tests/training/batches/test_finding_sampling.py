@@ -35,7 +35,6 @@ from training.batches.prompt_jitter import (
 )
 from training.datasets.manifest import ManifestError, read_manifest
 from training.learning.optimisation import frozen
-from training.learning.preflight import start
 from training.learning.prompted_sam import PromptedMaskLoss, PromptedSam, decode, single_mask
 from training.phantoms import main as write_phantoms
 
@@ -317,6 +316,18 @@ def test_a_resumed_sampler_goes_on_as_if_it_had_never_stopped():
         HardFindingSampler(11, seed=1).load_state_dict(first.state_dict())
 
 
+def test_a_training_that_goes_on_within_an_epoch_draws_what_is_left():
+    first = HardFindingSampler(10, seed=1)
+    whole = list(first)
+    first.note(torch.tensor([3, 3, 5]), torch.tensor([1.0, 1.0, 0.1]))  # learned within the epoch
+    second = HardFindingSampler(10, seed=1)
+    second.load_state_dict(first.state_dict())
+    second.done = 4
+    assert list(second) == whole[4:]
+    first.epoch, second.epoch, second.done = 2, 2, 0
+    assert list(second) == list(first)
+
+
 def test_the_sampler_follows_its_trainer():
     sampler = HardFindingSampler(4, seed=1, memory=1.0)
     mask = torch.zeros(2, 1, 8, 8)
@@ -470,15 +481,9 @@ def test_a_frozen_encoder_stays_as_it_is():
     assert sam.mask_decoder.training
 
 
-def test_a_batch_is_prepared_for_the_engines(items, capsys):
+def test_a_batch_is_prepared_for_the_engines(items):
     data = SampledFindings(items[:2], Compose([RandPromptedWindow(SIZE, WindowRange(), BoxErrors())]), 8.0, 200)
     samples = [data[SampledIndex(index, index)] for index in (0, 1)]
     batch = torch.utils.data.default_collate([{**s, "image": s["image"].expand(3, -1, -1) * 255} for s in samples])
     image, mask, (asked,), _ = prepare_prompt_batch(batch, torch.device("cpu"))
     assert (image.shape, mask.shape, asked["points"].shape) == ((2, 3, SIZE, SIZE), (2, 1, SIZE, SIZE), (2, 3, 2))
-    trainer = Engine(lambda *_: None)
-    trainer.data_loader, trainer.network, trainer.loss_function = [batch], PromptedSam(small_sam()), PromptedMaskLoss()
-    trainer.prepare_batch, trainer.inferer = prepare_prompt_batch, lambda inputs, network, *more: network(inputs, *more)
-    trainer.state.device = torch.device("cpu")
-    start(trainer, dry_run=True)
-    assert "dry run: (2, 3, 64, 64)" in capsys.readouterr().out

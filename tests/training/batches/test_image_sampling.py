@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine, Events
 from monai.transforms import Compose, DivisiblePad, EnsureChannelFirst, RandFlipd, RandGaussianNoised, Resize
+from torch.utils.data import DataLoader, Dataset
 
 from training.batches import image_sampling as draws
 from training.batches.augmentation import crops, papers, whole_images
@@ -108,3 +110,24 @@ def test_processes_share_what_one_process_draws(records, monkeypatch):
     batches = [whole[start : start + 4] for start in range(0, 16, 4)]
     shared = [parts[0][start : start + 2] + parts[1][start : start + 2] for start in range(0, 8, 2)]
     assert [set(batch) for batch in batches] == [set(batch) for batch in shared]
+
+
+def test_a_training_that_goes_on_within_an_epoch_draws_what_is_left(records):
+    sampler = BalancedSampler(records, 40, 0.5, seed=1)
+    whole = list(sampler)
+    trainer = Engine(lambda *_: None)
+    sampler.attach(trainer)
+    drawn = []
+    trainer.add_event_handler(Events.GET_BATCH_COMPLETED, lambda: drawn.extend(trainer.state.batch))
+    trainer.state.epoch_length, trainer.state.max_epochs, trainer.state.iteration = 10, 2, 3
+    loader = DataLoader(Drawn(), batch_size=4, sampler=sampler, collate_fn=list)
+    trainer.run(loader, max_epochs=2)
+    sampler.epoch, sampler.done = 2, 0
+    assert drawn == whole[12:] + list(sampler)
+
+
+class Drawn(Dataset):
+    """The draws themselves."""
+
+    def __getitem__(self, draw):
+        return draw

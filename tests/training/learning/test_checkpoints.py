@@ -6,7 +6,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.training.learning.test_training import training
 from training.datasets.errors import InputError
 from training.learning.bundle_weights import compress
 from training.learning.checkpoints import load_network, read_network
@@ -41,13 +40,3 @@ def test_weights_of_another_network_are_refused(tmp_path):
     torch.save({"network": WEIGHTS}, tmp_path / "best.pt")
     with pytest.raises(InputError, match="another network than Linear"):
         load_network([torch.nn.Linear(3, 1)], tmp_path / "best.pt")
-
-
-def test_a_training_goes_on_with_its_own_network_only(tmp_path):
-    trainer, _, _ = training(tmp_path, [0.1, 0.2, 0.3, 0.4])
-    trainer.run()
-    newest = max(tmp_path.glob("checkpoint_epoch=*.pt"))
-    content = torch.load(newest, weights_only=True)
-    torch.save(content | {"network": torch.nn.Linear(5, 1).state_dict()}, newest)
-    with pytest.raises(InputError, match="another network"):
-        training(tmp_path, [0.1, 0.2, 0.3, 0.4])

@@ -9,9 +9,6 @@ import numpy as np
 import pytest
 import timm
 import torch
-from ignite.engine import Events
-from monai.engines import SupervisedTrainer
-from monai.handlers import CheckpointSaver
 from PIL import Image
 
 from operators.networks.map_classifier import MapClassifier
@@ -21,7 +18,7 @@ from training.batches.side_marker import RandSideMarker
 from training.datasets.manifest import ManifestError, read_manifest
 from training.datasets.phantoms import FINDINGS, draw_phantom, mask_box
 from training.learning.bundle_weights import mean_weights
-from training.learning.checkpoints import BEST, PlainNumbers, load_network, read_network, resume
+from training.learning.checkpoints import BEST, load_network, read_network
 from training.learning.initialise import load_encoder, unfold_batch_norm
 from training.learning.losses import MapGuidedLoss, WithMap
 from training.learning.optimisation import AutocastInferer, parameter_groups
@@ -235,49 +232,7 @@ def test_json_of_phantom_boxes(phantoms):
         assert all(isinstance(json.loads(row["boxes_xyxy"]), list) for row in csv.DictReader(file))
 
 
-# --- starting and going on
-
-
-def training(folder, scores):
-    """A training of four epochs whose validation gives ``scores``; returns the trainer, its network and its log."""
-    network = torch.nn.Linear(2, 1)
-    optimizer = torch.optim.SGD(network.parameters(), 0.1)
-    batches = [{"image": torch.ones(1, 2), "label": torch.ones(1, 1)}] * 3
-    trainer = SupervisedTrainer(torch.device("cpu"), 4, batches, network, optimizer, torch.nn.MSELoss())
-    best = CheckpointSaver(
-        str(folder), {"network": network, "optimizer": optimizer}, save_key_metric=True, key_metric_name="score",
-        key_metric_filename=BEST, key_metric_save_state=True,
-    )  # fmt: skip
-    epochs = []
-
-    @trainer.on(Events.EPOCH_COMPLETED)
-    def validate():
-        epochs.append(trainer.state.epoch)
-        trainer.state.metrics["score"] = np.float32(scores[trainer.state.epoch - 1])  # as scikit-learn gives it
-
-    PlainNumbers().attach(trainer)
-    best.attach(trainer)
-    resume(trainer, {"network": network, "optimizer": optimizer}, best, folder, 1)
-    return trainer, network, epochs
-
-
-def test_a_killed_training_goes_on_and_keeps_its_best(tmp_path):
-    scores = [0.5, 0.9, 0.7, 0.8]
-    trainer, network, epochs = training(tmp_path, scores)
-    trainer.add_event_handler(Events.EPOCH_COMPLETED(once=3), trainer.terminate)
-    trainer.run()
-    assert epochs == [1, 2, 3]
-    kept = network.weight.clone()
-    best = (tmp_path / BEST).read_bytes()
-    load_network([torch.nn.Linear(2, 1)], tmp_path / BEST)
-
-    trainer, network, epochs = training(tmp_path, scores)
-    starts = []
-    trainer.add_event_handler(Events.EPOCH_STARTED, lambda: starts.append(network.weight.clone()))
-    trainer.run()
-    assert epochs == [4]
-    assert torch.equal(starts[0], kept)
-    assert (tmp_path / BEST).read_bytes() == best  # .8 after the kill does not replace .9 before it
+# --- starting
 
 
 def test_a_training_starts_from_the_best_of_another(tmp_path):
