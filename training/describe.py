@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from training.datasets.dataset import read_table
+from training.datasets.dataset import is_manifest, read_table
 from training.datasets.description import describe
 from training.datasets.description_page import markdown, write_description
 from training.datasets.errors import or_exit
@@ -29,7 +29,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def describe_dataset(options: argparse.Namespace) -> int:
-    """Print and write the description; return the exit code, 2 where the data set cannot be read."""
+    """Print and write the description.
+
+    Returns
+    -------
+    The exit code: 0 if a training can start, 1 if it cannot, 2 if the data set cannot be read at all.
+    """
     try:
         table = read_table(options.data, options.parts, options.protocol)
     except ManifestError as error:
@@ -43,6 +48,12 @@ def describe_dataset(options: argparse.Namespace) -> int:
         check_for_training(table.records, options.data)
     except ManifestError as error:
         sys.stderr.write(f"not fit for training: {error}\n")
+        return 1
+    # A training leaves out the files of a published data set that are cut off; at all others it stops.
+    set_aside = 0 if is_manifest(options.data) else len(table.problems)
+    if stops := len(description.problems) - set_aside:
+        sys.stderr.write(f"not fit for training: {stops} images cannot be used; see the list above\n")
+        return 1
     return 0
 
 

@@ -21,7 +21,7 @@ from operators.networks.configuration import read_config
 from operators.networks.loading import load_bundle
 from operators.networks.verification import CHECKSUMS
 from training.datasets.errors import InputError, or_exit
-from training.learning.bundle_weights import write_checksums, write_weights
+from training.learning.bundle_weights import require_bundle, write_checksums, write_weights
 
 
 def copy_bundle(bundle_root: Path, output: Path, config: str | None) -> None:
@@ -112,6 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def export(options: argparse.Namespace) -> None:
     """Write what the options ask for."""
+    require_bundle(options.bundle)
     bundle = options.output or options.bundle
     if options.output is not None:
         copy_bundle(options.bundle, options.output, options.config)

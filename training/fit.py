@@ -23,7 +23,7 @@ from training.fitting.boxes import fit_boxes
 from training.fitting.calibration import require_both_classes
 from training.fitting.operating_points import SENSITIVITY, SPECIFICITY, fit_points
 from training.fitting.predictions import predict
-from training.learning.bundle_weights import write_checksums
+from training.learning.bundle_weights import require_bundle, write_checksums
 from training.learning.preflight import split_records
 
 
@@ -56,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def fit(options: argparse.Namespace) -> None:
     """Fit on val, write the bundle's metadata and, if asked for, the evaluation of val."""
+    require_bundle(options.bundle)
     records = split_records(options.dataset_dir, "val", options.parts)
     require_both_classes(np.array([record.label for record in records], float))
     write_checksums(options.bundle)

@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.mura_phantoms", description=__doc__)
     parser.add_argument("folder", type=Path, help=f"output folder; {ARCHIVE} is written into it")
     parser.add_argument("--patients", type=int, default=40, help="at least 10, so that valid has both classes")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["XR_ELBOW", "XR_HAND", "XR_WRIST"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     if options.patients < 2 * _VALID_EVERY:

@@ -195,6 +195,31 @@ def test_bad_input_is_one_line_before_training(change, message, mura, tmp_path, 
     assert "\n" not in error
 
 
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def overwritten(path):
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 100] = bytes(100)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(("split", "damage"), [("train", cut_off), ("train", overwritten), ("val", overwritten)])
+def test_a_damaged_image_is_named_before_training(split, damage, tmp_path):
+    assert write_phantoms([str(tmp_path / "data"), "--count", "20"]) == 0
+    path = read_dataset(tmp_path / "data", split)[1].path
+    damage(path)
+    data = {"dataset_dir": str(tmp_path / "data"), "output_dir": str(tmp_path / "run")}
+    with pytest.raises(RuntimeError) as caught:
+        run("msk_cnn", "train", **data, cache_dir=str(tmp_path / "cache"), **settings_of("msk_cnn"), dry_run=True)
+    error = str(own_error(caught.value))
+    assert path.name in error
+    assert "restore the file" in error
+    assert "\n" not in error
+
+
 def test_two_processes_compute_what_one_does(mura, tmp_path):
     """The papers' frozen network, because batch norm of the others takes its statistics from each process."""
     curves = []

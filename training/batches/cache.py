@@ -25,6 +25,7 @@ from training.datasets.manifest import ImageRecord
 logger = logging.getLogger(__name__)
 
 LEVELS = 255
+SECONDS = 30.0  # between two lines of the log while the cache is built
 Transform = Callable[[NDArray[np.float32]], Any]
 
 
@@ -69,6 +70,11 @@ def open_cache(
         What the two are made of (their configuration): another description is another cache.
     folder
         Where caches are kept; each has a file name made of the hash of all of this.
+
+    Raises
+    ------
+    ManifestError
+        If an image or a mask cannot be decoded.
     """
     stamps = [(str(r.path), r.path.stat().st_size, r.path.stat().st_mtime_ns, str(r.mask or "")) for r in records]
     key = hashlib.sha256(json.dumps([stamps, description], default=str).encode()).hexdigest()[:16]
@@ -86,7 +92,9 @@ def open_cache(
 def _build(records: Sequence[ImageRecord], geometry: Transform, intensity: Transform, stem: Path) -> None:
     """Write ``stem``.pixels, .masks and, last, the .json that makes the two valid."""
     stem.parent.mkdir(parents=True, exist_ok=True)
+    logger.info("%d images are prepared once and kept in %s", len(records), stem.parent)
     started, offset, entries = time.perf_counter(), 0, []
+    told = started
     with stem.with_suffix(".pixels").open("wb") as pixels, stem.with_suffix(".masks").open("wb") as masks:
         for record in tqdm(records, desc="cache", unit="image", disable=not sys.stderr.isatty()):
             placed = geometry(read_pixels(str(record.path)))
@@ -100,6 +108,9 @@ def _build(records: Sequence[ImageRecord], geometry: Transform, intensity: Trans
             masks.write(np.ceil(mask * LEVELS).clip(0, LEVELS).astype(np.uint8).tobytes())
             entries.append((offset, *image.shape, low, high))
             offset += image.size
+            if time.perf_counter() - told > SECONDS and not sys.stderr.isatty():
+                told = time.perf_counter()
+                logger.info("%d of %d images prepared", len(entries), len(records))
     unfinished = stem.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(entries), "utf-8")
     unfinished.replace(stem.with_suffix(".json"))

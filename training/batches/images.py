@@ -2,22 +2,62 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from tqdm import tqdm
 
-from training.datasets.manifest import ImageRecord
+from training.datasets.dataset import first_line
+from training.datasets.manifest import ImageRecord, ManifestError
 
 
 def read_pixels(path: str) -> NDArray[np.float32]:
-    """Read a PNG or JPEG image as (rows, columns) float32 [0, 1], grey."""
-    with Image.open(path) as image:
-        depth = 65535.0 if image.mode.startswith("I") else 255.0
-        grey = image if image.mode.startswith("I") else image.convert("L")
-        return np.asarray(grey, np.float32) / depth
+    """Read a PNG or JPEG image as (rows, columns) float32 [0, 1], grey.
+
+    Raises
+    ------
+    ManifestError
+        If the file is none, or damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            depth = 65535.0 if image.mode.startswith("I") else 255.0
+            grey = image if image.mode.startswith("I") else image.convert("L")
+            return np.asarray(grey, np.float32) / depth
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        why = first_line(error, Path(path))
+        raise ManifestError(
+            f"{path} cannot be decoded: {why}; restore the file, or take it out of the data set"
+        ) from error
+
+
+def check_images(records: Iterable[ImageRecord]) -> None:
+    """Decode the images and masks of records, before a training that would stop at a damaged one after hours.
+
+    Raises
+    ------
+    ManifestError
+        At the first file that cannot be decoded.
+    """
+    paths = [str(path) for record in records for path in (record.path, record.mask) if path is not None]
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        checked = pool.map(_decode, paths)
+        for _ in tqdm(checked, "check", len(paths), unit="image", disable=not sys.stderr.isatty(), leave=False):
+            pass
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _decode(path: str) -> None:
+    read_pixels(path)
 
 
 def items(records: Iterable[ImageRecord]) -> list[dict[str, Any]]:

@@ -35,7 +35,10 @@ def read_dataset(
     protocol: str = "official",
     mask_dir: str | Path | None = None,
 ) -> list[ImageRecord]:
-    """Read the usable images of a data set; one warning says how many cannot be used.
+    """Read the images of a data set.
+
+    Those of a published data set that cannot be used are left out, and one warning says how many; a manifest is the
+    user's own, and has to be right.
 
     Parameters
     ----------
@@ -51,9 +54,12 @@ def read_dataset(
     Raises
     ------
     ManifestError
-        If the form is not known, the data set contradicts itself, or no image is left.
+        If the form is not known, the data set contradicts itself, an image of a manifest cannot be read, or no image
+        is left.
     """
     table = read_table(path, parts, protocol, mask_dir)
+    if table.problems and is_manifest(path):
+        raise ManifestError(unusable(table.problems, path))
     if table.problems:
         logger.warning(
             "%s: %d of %d images cannot be used; python -m training.describe lists them",
@@ -72,8 +78,8 @@ def read_table(
 ) -> Table:
     """Read a data set and say which of its images cannot be used; arguments and errors as in ``read_dataset``."""
     path = Path(path)
-    if path.suffix.lower() == ".csv" or (path / "manifest.csv").is_file():
-        return Table(tuple(choose_parts(read_manifest(path), parts, path)))
+    if is_manifest(path):
+        return _usable(Table(tuple(choose_parts(read_manifest(path), parts, path))))
     if mura := find_mura(path):
         records = choose_parts(list_mura(mura, protocol), parts, path, PARTS)
         return _usable(Table(tuple(records)))
@@ -84,11 +90,23 @@ def read_table(
     raise ManifestError(f"{path}: {what}; known forms are {FORMS}")
 
 
+def is_manifest(path: str | Path) -> bool:
+    """Say whether a data set is in the form of a manifest: a CSV file, or a folder with ``manifest.csv``."""
+    return Path(path).suffix.lower() == ".csv" or (Path(path) / "manifest.csv").is_file()
+
+
+def unusable(problems: Sequence[Problem], path: str | Path) -> str:
+    """Return what is wrong with the first image that cannot be used, in one line, and how many more there are."""
+    first = problems[0]
+    more = f" ({len(problems) - 1} more: python -m training.describe {path} lists them)" if len(problems) > 1 else ""
+    row = f", row {first.row}" if first.row else ""
+    return f"{path}{row}: {first.path} {first.reason}; restore the file, or take it out of the data set{more}"
+
+
 def labelled_finding(path: str | Path) -> Mapping[str, str]:
     """Return the code of what the label "abnormal" of a data set means; that of a CSV's labels is not known."""
     path = Path(path)
-    in_a_table = path.suffix.lower() == ".csv" or (path / "manifest.csv").is_file()
-    return FRACTURE if not in_a_table and not find_mura(path) and find_fracatlas(path) else ABNORMALITY
+    return FRACTURE if not is_manifest(path) and not find_mura(path) and find_fracatlas(path) else ABNORMALITY
 
 
 def choose_parts(
@@ -124,18 +142,21 @@ def _part_keys(body_part: str) -> set[str]:
 
 
 def _usable(table: Table) -> Table:
-    """Move the records whose file cannot be read to the problems."""
+    """Move the records whose image or mask cannot be read to the problems."""
     with ThreadPoolExecutor(_READERS) as pool:
-        checked = pool.map(image_problem, (record.path for record in table.records))
+        checked = pool.map(_record_problem, table.records)
         bar = tqdm(checked, "check", len(table.records), unit="image", disable=not sys.stderr.isatty(), leave=False)
-        reasons = list(bar)
-    problems = [
-        Problem(record.path, reason, record.row)
-        for record, reason in zip(table.records, reasons, strict=True)
-        if reason is not None
-    ]
-    left = (record for record, reason in zip(table.records, reasons, strict=True) if reason is None)
+        found = list(bar)
+    problems = [problem for problem in found if problem is not None]
+    left = (record for record, problem in zip(table.records, found, strict=True) if problem is None)
     return Table(tuple(left), (*table.problems, *problems))
+
+
+def _record_problem(record: ImageRecord) -> Problem | None:
+    for path in (record.path, record.mask):
+        if path is not None and (reason := image_problem(path)):
+            return Problem(path, reason, record.row)
+    return None
 
 
 def image_problem(path: Path) -> str | None:

@@ -9,7 +9,7 @@ from scipy.special import expit, log_expit
 from training.datasets.errors import InputError
 from training.evaluation.resampling import Array
 
-MINIMUM_IMAGES = 5  # of each class, to fit anything to
+MINIMUM_IMAGES = 5  # and studies, of each class, to fit anything to
 SMALLEST_SLOPE = 1e-3  # of the standardised logit; a network that knows nothing has a slope about 0
 
 
@@ -45,9 +45,9 @@ def fit_calibration(logits: Array, labels: Array) -> tuple[float, float]:
     return float(scale / slope), float(offset - slope * centre / scale)
 
 
-def require_both_classes(labels: Array) -> None:
-    """Raise InputError where a class has too few images to fit anything to."""
+def require_both_classes(labels: Array, of: str = "images") -> None:
+    """Raise InputError where a class has too few images, or whatever the labels are ``of``, to fit anything to."""
     for label, name in enumerate(("normal", "abnormal")):
         count = int((labels == label).sum())
         if count < MINIMUM_IMAGES:
-            raise InputError(f"val holds {count} {name} images, a fit needs {MINIMUM_IMAGES}; add images to split val")
+            raise InputError(f"val holds {count} {name} {of}, a fit needs {MINIMUM_IMAGES}; add {of} to split val")

@@ -101,7 +101,7 @@ def fit_points(
     ]
     studies = sample_from(scored_studies(scores))
     study_labels = studies.labels.astype(float)
-    require_both_classes(study_labels)
+    require_both_classes(study_labels, "studies")
     return {
         "temperature": temperature,
         "bias": bias,

@@ -80,6 +80,12 @@ def mean_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
+def require_bundle(bundle_root: Path) -> None:
+    """Raise InputError unless a folder is a bundle."""
+    if not (bundle_root / "configs" / "metadata.json").is_file():
+        raise InputError(f"{bundle_root}: no bundle; give one of bundles/, or one that training.export has made")
+
+
 def write_checksums(bundle_root: Path) -> None:
     """Write SHA256SUMS of every file that changes what the bundle computes."""
     configs = (path.name for path in (bundle_root / "configs").glob("*.json") if not path.name.startswith(NOT_LISTED))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -19,10 +20,13 @@ from training.batches.images import ReadImageAndMask, items
 from training.datasets.dataset import image_problem, labelled_finding, read_dataset, read_table
 from training.datasets.fracatlas import list_fracatlas
 from training.datasets.manifest import ImageRecord, ManifestError, check_for_training, read_manifest
+from training.datasets.mura import PARTS as ALL_PARTS
 from training.datasets.mura import list_mura
 from training.datasets.splits import hold_out
+from training.fitting.calibration import MINIMUM_IMAGES
 from training.mura_phantoms import main as write_mura_phantoms
-from training.mura_phantoms import plan_studies
+from training.mura_phantoms import plan_studies, write_mura
+from training.phantoms import main as write_phantoms
 
 PARTS = ("XR_HAND", "XR_WRIST")
 
@@ -577,3 +581,31 @@ def test_the_shared_fracatlas_in_its_distributed_form(shared, tmp_path):
     for record in records:
         splits_of_group.setdefault(of_source[record.path.name].group, set()).add(record.split)
     assert {len(splits) for splits in splits_of_group.values()} == {1}  # never apart what the manifest holds together
+
+
+# --- damaged files of one's own
+
+
+def test_a_damaged_image_of_a_manifest_is_named_with_its_row(tmp_path):
+    assert write_phantoms([str(tmp_path), "--count", "20"]) == 0
+    for name in ("images/00005.png", "masks/00007.png"):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-40])
+    with pytest.raises(ManifestError) as caught:
+        read_dataset(tmp_path)
+    text = str(caught.value)
+    assert re.search(r", row 7: .*00005\.png cannot be read: .*restore the file", text)
+    assert "1 more: python -m training.describe" in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_forty_patients_are_enough_to_fit(seed, tmp_path, monkeypatch):
+    def only_named(_, study):
+        return [f"{study.folder}image{number + 1}.png" for number in range(study.images)]
+
+    monkeypatch.setattr("training.mura_phantoms.write_study", only_named)
+    (tmp_path / "MURA-v1.1").mkdir()
+    write_mura(tmp_path, plan_studies(40, ALL_PARTS, seed))
+    val = [record for record in list_mura(tmp_path / "MURA-v1.1") if record.split == "val"]
+    for label in (0, 1):
+        assert len({record.study for record in val if record.label == label}) >= MINIMUM_IMAGES

@@ -51,6 +51,16 @@ def rows():
     ]
 
 
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def overwritten(path):
+    content = bytearray(path.read_bytes())
+    content[-200:-100] = bytes(100)
+    path.write_bytes(content)
+
+
 def described(folder):
     return describe(read_table(folder), folder)
 
@@ -159,13 +169,23 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path, rows, capsys):
     assert main([str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     build(tmp_path, [row for row in rows if row["split"] != "val"])
-    assert main([str(tmp_path), "--parts", "wrist"]) == 0
+    assert main([str(tmp_path), "--parts", "wrist"]) == 1
     assert capsys.readouterr().err == (
         f"not fit for training: {tmp_path}: no image of split 'val', which training needs; give some patients that "
         "split or choose more body parts\n"
     )
     assert main([str(tmp_path), "--parts", "skull"]) == 2
     assert "'skull' is not known; the data set has mixed:hand|leg, wrist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", [cut_off, overwritten])
+def test_a_damaged_image_is_named_and_no_training_can_start(damage, tmp_path, rows, capsys):
+    build(tmp_path, rows)
+    damage(tmp_path / "c.png")
+    assert main([str(tmp_path)]) == 1
+    shown = capsys.readouterr()
+    assert "c.png" in shown.out
+    assert shown.err == "not fit for training: 1 images cannot be used; see the list above\n"
 
 
 @pytest.mark.shared_data
