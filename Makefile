@@ -5,6 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DEMO := build/demo
 READERS := build/readers
+MONAI_LABEL := build/monai_label
 # A worker for each core, at most four: each takes up to 4 GB of memory.
 PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4
 # How much of the judges' matrix is tested: pairs or full (tests/integration/matrix.py); CI takes full.
@@ -13,7 +14,7 @@ export OSTEOMAP_MATRIX = $(MATRIX)
 # How many damaged files make fuzz reads; CI takes 3000.
 MUTANTS ?= 10000
 
-.PHONY: help setup demo test test-fast viewer-test readers fuzz lint clean
+.PHONY: help setup demo test test-fast viewer-test readers monai-label fuzz lint clean
 help:
 	@echo "make demo              set up, run on phantoms, open build/demo/output/report.html"
 	@echo "make demo INPUT=DIR    the same on your own DICOM files"
@@ -21,6 +22,7 @@ help:
 	@echo "make test-fast         the unit tests: no start of the application, no training, no validators"
 	@echo "make viewer-test       results in Chromium: the report page and the OHIF viewer (Orthanc, Chromium, npm)"
 	@echo "make readers           set up programs that clients read with, for the tests: dcmqi, cornerstone, ... (npm)"
+	@echo "make monai-label       set up MONAI Label, which serves the models to 3D Slicer: docs/monai_label.md"
 	@echo "make fuzz              10,000 damaged files through the chain; the figures go to build/reliability.md"
 	@echo "make lint              ruff and mypy only"
 
@@ -49,7 +51,7 @@ test: setup lint
 	$(PYTEST) -m "not viewer"
 
 test-fast: setup
-	$(PYTEST) -m "not (slow or external or readers or shared_data or viewer)"
+	$(PYTEST) -m "not (slow or external or readers or monai_label or shared_data or viewer)"
 
 viewer-test: setup
 	$(PYTEST) tests/viewer
@@ -61,6 +63,16 @@ $(READERS)/.installed: tests/readers/requirements.txt tests/readers/package-lock
 	$(READERS)/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
 	cp tests/readers/package.json tests/readers/package-lock.json $(READERS)
 	npm ci --prefix $(READERS) --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+monai-label: $(MONAI_LABEL)/.installed
+
+# An environment on top of .venv: what is installed here comes first, all else is found there.
+$(MONAI_LABEL)/.installed: training/monai_label/requirements.txt | $(INSTALLED)
+	$(BIN)/python -m venv --clear $(MONAI_LABEL)
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> "$$($(MONAI_LABEL)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/osteomap.pth"
+	$(MONAI_LABEL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
 	@touch $@
 
 fuzz: setup

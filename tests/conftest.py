@@ -35,6 +35,7 @@ TOOLS = {
     },
     "viewer": {"chromium": "chromium", "npm": "npm"},
     "readers": {str(ROOT / "build" / "readers" / ".installed"): "make readers", "node": "nodejs"},
+    "monai_label": {str(ROOT / "build" / "monai_label" / ".installed"): "make monai-label"},
 }
 PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin"))
 TALLY = pytest.StashKey["Tally"]()

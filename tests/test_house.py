@@ -20,11 +20,16 @@ ROOMS: Mapping[str, Sequence[str]] = {
         *("records", "reading", "networks", "classification", "localization", "segmentation"),
         *("drawing", "encoding", "reporting", "pipeline", "image_files", "deploy"),
     ),
-    "training": ("datasets", "batches", "learning", "control", "evaluation", "fitting", "localization"),
+    "training": (
+        *("datasets", "batches", "learning", "control", "evaluation", "fitting", "localization", "monai_label"),
+    ),
 }
 JOINERS = ("pipeline", "deploy", "image_files")  # what joins stages; a stage never looks at a later one
 STAGES = ("reading", "classification", "localization", "segmentation", "encoding", "reporting")
-COMMANDS = ("monai_app.__main__", "monai_app.command", "monai_app.command.models", "monai_app.conformance.__main__")
+COMMANDS = (
+    *("monai_app.__main__", "monai_app.command", "monai_app.command.models", "monai_app.conformance.__main__"),
+    "training.monai_label.__main__",
+)
 EXITS = ("operators.reading.decoder_process", "operators.image_files.errors")  # what is run; what configurations call
 MODULES_PER_FOLDER = 12
 

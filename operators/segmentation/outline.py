@@ -62,9 +62,16 @@ def window_of(box: PixelBox, shape: tuple[int, ...], rule: PromptRule) -> PixelB
 
 def outline(box: PixelBox, encoded: EncodedWindow, sam: Sam, rule: PromptRule, heatmap: Array | None = None) -> Outline:
     """Return the mask of one box, (rows, columns) bool of the original image, and its predicted IoU [0, 1]."""
+    points = points_of(box, encoded.geometry.window, rule, heatmap)
+    return outline_with_points(box, points, encoded, sam, rule, heatmap=heatmap)
+
+
+def outline_with_points(
+    box: PixelBox, points: Points, encoded: EncodedWindow, sam: Sam, rule: PromptRule, *, heatmap: Array | None = None
+) -> Outline:
+    """Return the mask of one box and of points that go with it, whatever the rule says of points; as ``outline``."""
     geometry = encoded.geometry
     boxes = jittered_boxes(box, rule.votes, geometry.rows, geometry.columns)
-    points = points_of(box, geometry.window, rule, heatmap)
     decoded = decode(sam, encoded, boxes, points, three=rule.masks == "best_of_three")
     logits, scores = vote(decoded.logits, decoded.predicted_iou)
     inside = geometry.inside or geometry.window  # a window reaches far beyond the image where a box is large
