@@ -166,6 +166,6 @@ def _nifti_label(path: Path, image: ImageFile) -> NDArray[Any]:
     columns, rows = (side for side in image.grid.get_data_shape() if side != 1)
     to_label = np.linalg.inv(label.affine) @ image.grid.get_best_affine()
     volume = values.reshape(*values.shape[:3], *(1,) * (3 - values.ndim))
-    return ndimage.affine_transform(volume, to_label, output_shape=(columns, rows, 1), order=0, mode="grid-constant")[
-        ..., 0
-    ].T
+    # grid-constant: a voxel reaches half a voxel from its centre, and the affines are only as exact as float32
+    laid = ndimage.affine_transform(volume, to_label, output_shape=(columns, rows, 1), order=0, mode="grid-constant")
+    return np.asarray(laid[..., 0].T)

@@ -85,7 +85,8 @@ class HeatMap:
         InputError
             If it would decline the image or fail.
         """
-        found = self._localize({"pred": self._classify(image, self.bundle.network)})["pred"]
+        classified = self._classify(image, self.bundle.network)
+        found: Localization | ExcludedImage = self._localize({"pred": classified})["pred"]
         if isinstance(found, ExcludedImage):
             raise InputError(f"{found.state}, {found.reason}: {found.detail}")
         return found
