@@ -29,7 +29,9 @@ def test_a_folder_that_is_no_bundle_is_named(command, tmp_path):
 def test_images_and_studies_are_told_apart(tmp_path):
     write_phantoms([str(tmp_path), "--count", "20"])
     records = read_dataset(tmp_path)
-    grouped = [dataclasses.replace(record, study=f"{record.label} {i % 8}", group="") for i, record in enumerate(records)]
+    grouped = [
+        dataclasses.replace(record, study=f"{record.label} {i % 8}", group="") for i, record in enumerate(records)
+    ]
     logits = np.random.default_rng(0).normal(size=20)
     predictions = [
         Prediction(record, float(logit) + 2 * record.label, None) for record, logit in zip(grouped, logits, strict=True)
