@@ -2,7 +2,8 @@
 
 ``python -m training.export bundles/msk_resnet50 runs/msk_resnet50/best.pt --storage int8``; with ``--output FOLDER``
 into a copy of the bundle, with ``--config paper`` into a copy that computes what ``configs/paper.json`` says; with
-``--torchscript FILE`` or ``--onnx FILE`` for engines that know no MONAI.
+``--torchscript FILE`` or ``--onnx FILE`` for engines that know no MONAI; with ``--zoo FILE.zip`` as MONAI's model zoo
+has it, with weights that plain MONAI loads.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from operators.networks.configuration import read_config
 from operators.networks.loading import load_bundle
 from operators.networks.verification import CHECKSUMS
 from training.datasets.errors import InputError, or_exit
-from training.learning.bundle_weights import require_bundle, write_checksums, write_weights
+from training.learning.bundle_weights import require_bundle, write_checksums, write_weights, write_zoo_archive
 
 
 def copy_bundle(bundle_root: Path, output: Path, config: str | None) -> None:
@@ -39,7 +40,7 @@ def copy_bundle(bundle_root: Path, output: Path, config: str | None) -> None:
     overlay = bundle_root / "configs" / f"{config}.json"
     if config is not None and not overlay.is_file():
         raise InputError(f"{overlay} does not exist; a configuration of this bundle is wanted")
-    shutil.copytree(bundle_root, output, ignore=shutil.ignore_patterns("model.safetensors", CHECKSUMS))
+    shutil.copytree(bundle_root, output, ignore=shutil.ignore_patterns("model.safetensors", "*.pt", "*.ts", CHECKSUMS))
     if config is not None:
         file = output / "configs" / "inference.json"
         merged = json.loads(file.read_text("utf-8")) | json.loads(overlay.read_text("utf-8"))
@@ -106,6 +107,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", help="with --output: an overlay of inference.json, such as paper")
     parser.add_argument("--torchscript", type=Path, help="write the network as TorchScript")
     parser.add_argument("--onnx", type=Path, help="write the network as ONNX")
+    parser.add_argument(
+        "--zoo",
+        type=Path,
+        metavar="FILE.zip",
+        help="write the bundle with model.pt and model.ts, for plain MONAI",
+    )
     or_exit(export, parser.parse_args(arguments))
     return 0
 
@@ -120,6 +127,8 @@ def export(options: argparse.Namespace) -> None:
         write_weights(bundle, options.checkpoints, options.storage, options.key)
     write_checksums(bundle)
     write_engine(bundle, options.torchscript, options.onnx)
+    if options.zoo is not None:
+        write_zoo_archive(bundle, options.zoo)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 import timm
+import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
@@ -70,6 +71,54 @@ class TinyViTImageEncoder(nn.Module):
         return self.neck(self.stages(self.patch_embed(image)))  # type: ignore[no-any-return]
 
 
+class BoxPromptedSam(Sam):
+    """Segment Anything whose ``forward`` is that of a network of MONAI: images, and a box for each, to logits."""
+
+    def forward(self, image: Tensor, boxes: Tensor | None = None) -> Tensor:
+        """Return the logits (batch, 1, h, w) of the finding in a box of each image, h and w the decoder's.
+
+        Parameters
+        ----------
+        image
+            (batch, 3, img_size, img_size), pre-processed as ``inference.json`` says: 0 to 255.
+        boxes
+            (batch, 4): left, top, right, bottom in pixels of the input; None: the whole image.
+        """
+        if boxes is None:
+            boxes = _whole_image(image)
+        embeddings = self.image_encoder(self.preprocess(image))
+        position = self.prompt_encoder.get_dense_pe()
+        logits = []
+        for index in range(len(image)):  # segment_anything decodes several prompts of one image, not several images
+            sparse, dense = self.prompt_encoder(points=None, boxes=boxes[index : index + 1], masks=None)
+            of_image, _ = self.mask_decoder(embeddings[index : index + 1], position, sparse, dense, False)
+            logits.append(of_image)
+        return torch.cat(logits)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """Return what ``torch.jit.script`` compiles instead: segment_anything's modules can only be traced."""
+        return _TracedSam(self)
+
+
+class _TracedSam(nn.Module):
+    def __init__(self, sam: BoxPromptedSam) -> None:
+        super().__init__()
+        size: int = sam.image_encoder.img_size
+        image = torch.zeros(1, 3, size, size)
+        self.of_one_image = torch.jit.trace(sam.eval(), (image, _whole_image(image)))  # type: ignore[no-untyped-call]
+
+    def forward(self, image: Tensor, boxes: Tensor | None = None) -> Tensor:
+        if boxes is None:
+            boxes = _whole_image(image)
+        logits = [self.of_one_image(image[index : index + 1], boxes[index : index + 1]) for index in range(len(image))]
+        return torch.cat(logits)
+
+
+def _whole_image(image: Tensor) -> Tensor:
+    height, width = image.shape[2], image.shape[3]
+    return torch.tensor([[0.0, 0.0, float(width), float(height)]], device=image.device).repeat(image.shape[0], 1)
+
+
 def build_sam(
     image_encoder: nn.Module,
     embed_dim: int,
@@ -78,7 +127,7 @@ def build_sam(
     *,
     pixel_mean: Sequence[float] = (123.675, 116.28, 103.53),
     pixel_std: Sequence[float] = (58.395, 57.12, 57.375),
-) -> Sam:
+) -> BoxPromptedSam:
     """Put segment_anything's prompt encoder and mask decoder behind an image encoder.
 
     Parameters
@@ -92,7 +141,7 @@ def build_sam(
     """
     size: int = image_encoder.img_size  # type: ignore[assignment]
     transformer = TwoWayTransformer(depth=2, embedding_dim=embed_dim, mlp_dim=mlp_dim, num_heads=8)
-    return Sam(
+    return BoxPromptedSam(
         image_encoder=image_encoder,
         prompt_encoder=PromptEncoder(embed_dim, (embedding_size, embedding_size), (size, size), mask_in_chans=16),
         mask_decoder=MaskDecoder(transformer_dim=embed_dim, transformer=transformer, iou_head_hidden_dim=embed_dim),
@@ -101,7 +150,7 @@ def build_sam(
     )
 
 
-def build_mobile_sam() -> Sam:
+def build_mobile_sam() -> BoxPromptedSam:
     """Build MobileSAM; its published checkpoint loads as it is, keys are renamed on the way in."""
     sam = build_sam(TinyViTImageEncoder(), embed_dim=256, embedding_size=64)
     sam.register_load_state_dict_pre_hook(_rename_mobile_sam)

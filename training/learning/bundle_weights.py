@@ -1,22 +1,29 @@
-"""The weights that a bundle ships, int8 or fp16 safetensors, and the checksums of its files."""
+"""The weights of a bundle, int8 or fp16 safetensors, the checksums of its files, and its zip for plain MONAI."""
 
 from __future__ import annotations
 
+import logging
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from monai.bundle import ckpt_export
 from safetensors.torch import save_file
 from torch import Tensor
 
 from operators.networks.configuration import read_config
+from operators.networks.loading import load_bundle
 from operators.networks.verification import CHECKSUMS, LARGE_FILES
 from operators.networks.weights import SCALE, WEIGHTS, read_weights, sha256
 from training.datasets.errors import InputError
 from training.learning.checkpoints import load_weights, read_network
 
-LISTED = (WEIGHTS, LARGE_FILES, "configs/inference.json", "configs/metadata.json")
+PYTORCH_WEIGHTS = "models/model.pt"  # what MONAI itself loads; bundles of --zoo alone have the two
+TORCHSCRIPT = "models/model.ts"
+LISTED = (WEIGHTS, PYTORCH_WEIGHTS, TORCHSCRIPT, LARGE_FILES, "configs/inference.json", "configs/metadata.json")
 NOT_LISTED = ("train", "evaluate", "multi_gpu")  # they change how a bundle is made, not what it computes
 
 
@@ -43,7 +50,7 @@ def compress(weights: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
 
 
 def write_weights(bundle_root: Path, checkpoints: Sequence[Path], storage: str, key: str) -> None:
-    """Write a checkpoint's network, or the mean of several, as the bundle's weights.
+    """Write a checkpoint's network, or the mean of several, as the bundle's weights; expanded former ones are removed.
 
     Raises
     ------
@@ -61,6 +68,8 @@ def write_weights(bundle_root: Path, checkpoints: Sequence[Path], storage: str, 
         name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")
     }
     (bundle_root / WEIGHTS).parent.mkdir(parents=True, exist_ok=True)
+    for former in (PYTORCH_WEIGHTS, TORCHSCRIPT):
+        (bundle_root / former).unlink(missing_ok=True)
     save_file(compress(weights, storage), bundle_root / WEIGHTS)
     restored = read_weights(bundle_root / WEIGHTS)
     worst = max(float((restored[name] - tensor).abs().max()) for name, tensor in weights.items())
@@ -92,3 +101,40 @@ def write_checksums(bundle_root: Path) -> None:
     names = sorted({*LISTED, *(f"configs/{name}" for name in configs)})
     lines = [f"{sha256(bundle_root / name)}  {name}\n" for name in names if (bundle_root / name).is_file()]
     (bundle_root / CHECKSUMS).write_text("".join(lines), "utf-8")
+
+
+def write_zoo_archive(bundle_root: Path, archive: Path) -> None:
+    """Write a verified bundle as ``<its name>/...`` into a zip.
+
+    Beside the bundle's files it holds ``models/model.pt``, the state dictionary as float32, and ``models/model.ts``,
+    which MONAI's own ``ckpt_export`` makes of it, with metadata and configuration. ``SHA256SUMS`` lists both.
+
+    Raises
+    ------
+    InputError
+        If the archive exists or is no zip.
+    BundleError
+        If the bundle cannot be used.
+    """
+    if archive.suffix != ".zip" or archive.exists():
+        raise InputError(f"{archive}: " + ("exists" if archive.exists() else "is no .zip") + "; name a new .zip file")
+    network = load_bundle(bundle_root).network
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".zoo-") as scratch:
+        folder = Path(scratch) / bundle_root.resolve().name
+        shutil.copytree(bundle_root, folder, ignore=shutil.ignore_patterns("*.pt", "*.pth", "*.ts", CHECKSUMS))
+        weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+        torch.save(weights, folder / PYTORCH_WEIGHTS)
+        logging.getLogger("monai.bundle.scripts").setLevel(logging.WARNING)
+        ckpt_export(
+            "network_def",
+            filepath=str(folder / TORCHSCRIPT),
+            ckpt_file=str(folder / PYTORCH_WEIGHTS),
+            meta_file=str(folder / "configs" / "metadata.json"),
+            config_file=str(folder / "configs" / "inference.json"),
+            bundle_root=str(folder),
+        )
+        write_checksums(folder)
+        made = shutil.make_archive(str(Path(scratch) / "archive"), "zip", root_dir=scratch, base_dir=folder.name)
+        Path(made).replace(archive)
+    sys.stdout.write(f"{archive}: {archive.stat().st_size / 1e6:.1f} MB\n")
