@@ -33,7 +33,7 @@ $(INSTALLED): constraints.txt pyproject.toml
 	@echo "Setting up .venv with $$($(PYTHON) --version): about 3 GB are downloaded, 6.5 GB installed."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip setuptools
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable ".[training,test]"
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable ".[app,training,test]"
 	@$(BIN)/python -c pass # holoscan links its libraries when Python starts for the first time
 	@touch $@
 

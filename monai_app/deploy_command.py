@@ -5,13 +5,19 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+from monai_app.runtime import NOT_INSTALLED
 
 
 def main() -> int | None:
     """Run ``exec`` ourselves; package, run and the rest are holoscan-cli's."""
     if sys.argv[1:2] == ["exec"]:
         return execute(sys.argv[2:])
+    if find_spec("holoscan_cli") is None:
+        sys.stderr.write(f"{NOT_INSTALLED}\n")
+        return 2
     from holoscan_cli.__main__ import main as upstream  # noqa: PLC0415 - a second to import, not needed for exec
 
     if sys.argv[1:] in ([], ["-h"], ["--help"]):

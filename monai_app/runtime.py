@@ -17,6 +17,9 @@ from pathlib import Path
 
 from operators.records.errors import OsteoMapError
 
+NOT_INSTALLED = (
+    "Holoscan and the MONAI Deploy App SDK are missing; run pip install '.[app]' in the repository of OsteoMAP"
+)
 STACK_BYTES = 32 * 1024 * 1024  # what Holoscan asks for
 
 
@@ -35,18 +38,24 @@ def prepare(*, restart: bool = True) -> None:
     PreparationError
         If no folder for temporary files can be written to, or, with ``restart``, Holoscan is not installed.
     """
+    installed = find_spec("holoscan") is not None
     if restart:
-        if find_spec("holoscan") is None:
-            raise PreparationError("the packages of the application are missing; pip install 'osteomap[app]'")
+        if not installed:
+            raise PreparationError(NOT_INSTALLED)
         _raise_stack_limit()
     _name_user_and_home()
+    hide_header_values()
+    if installed:
+        _prepare_for_holoscan()
+
+
+def _prepare_for_holoscan() -> None:
     os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "ERROR")
     from cuda.pathfinder import DynamicLibNotFoundError, load_nvidia_dynamic_lib  # noqa: PLC0415 - Holoscan alone needs it
 
     with contextlib.suppress(DynamicLibNotFoundError):  # then a system-wide toolkit must serve, or the import says so
         load_nvidia_dynamic_lib("cudart")
     warnings.filterwarnings("ignore", message="Current stack size", category=RuntimeWarning)
-    hide_header_values()
 
 
 def _name_user_and_home() -> None:

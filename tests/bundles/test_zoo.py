@@ -133,6 +133,22 @@ def test_expanded_weights_that_are_not_the_bundle_s_are_refused(tmp_path):
     assert "model.pt does not match its sha256" in str(caught.value.__cause__)
 
 
+def test_new_weights_take_the_place_of_expanded_ones(downloaded, tmp_path):
+    if downloaded.name != "msk_cnn":
+        pytest.skip("one bundle is enough")
+    shutil.copytree(downloaded, tmp_path / "mine")
+    trained = tmp_path / "mine" / "models" / "model.pt"
+    weights = torch.load(trained, weights_only=True)
+    torch.save({name: tensor + 1 if name.endswith("bias") else tensor for name, tensor in weights.items()}, trained)
+    assert export([str(tmp_path / "mine"), str(trained)]) == 0
+    assert trained.is_file()
+    assert not (tmp_path / "mine" / "models" / "model.ts").exists()
+    found = load_bundle(tmp_path / "mine").network.state_dict()
+    assert all(torch.equal(found[name], weights[name] + 1) for name in weights if name.endswith("bias"))
+    assert export([str(tmp_path / "mine"), str(ROOT / "bundles" / "msk_cnn" / "models" / "model.safetensors")]) == 0
+    assert not trained.exists()
+
+
 @pytest.mark.parametrize("name", ["taken.zip", "folder"])
 def test_an_archive_is_never_written_over(name, tmp_path):
     (tmp_path / "taken.zip").write_bytes(b"")

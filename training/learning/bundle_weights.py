@@ -68,8 +68,9 @@ def write_weights(bundle_root: Path, checkpoints: Sequence[Path], storage: str, 
         name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")
     }
     (bundle_root / WEIGHTS).parent.mkdir(parents=True, exist_ok=True)
-    for former in (PYTORCH_WEIGHTS, TORCHSCRIPT):
-        (bundle_root / former).unlink(missing_ok=True)
+    for former in (bundle_root / PYTORCH_WEIGHTS, bundle_root / TORCHSCRIPT):
+        if former.resolve() not in [checkpoint.resolve() for checkpoint in checkpoints]:
+            former.unlink(missing_ok=True)
     save_file(compress(weights, storage), bundle_root / WEIGHTS)
     restored = read_weights(bundle_root / WEIGHTS)
     worst = max(float((restored[name] - tensor).abs().max()) for name, tensor in weights.items())
