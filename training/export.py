@@ -125,7 +125,8 @@ def export(options: argparse.Namespace) -> None:
         copy_bundle(options.bundle, options.output, options.config)
     if options.checkpoints:
         write_weights(bundle, options.checkpoints, options.storage, options.key)
-    write_checksums(bundle)
+    if options.zoo is None or options.checkpoints or options.output is not None:
+        write_checksums(bundle)  # a zip alone is made of a bundle that is as its checksums say
     write_engine(bundle, options.torchscript, options.onnx)
     if options.zoo is not None:
         write_zoo_archive(bundle, options.zoo)

@@ -149,6 +149,15 @@ def test_new_weights_take_the_place_of_expanded_ones(downloaded, tmp_path):
     assert not trained.exists()
 
 
+def test_a_bundle_that_was_changed_is_not_exported(tmp_path):
+    shutil.copytree(ROOT / "bundles" / "msk_random_baseline", tmp_path / "copy")
+    with (tmp_path / "copy" / "configs" / "metadata.json").open("a", encoding="utf-8") as file:
+        file.write("\n")
+    with pytest.raises(SystemExit, match="does not match its sha256"):
+        export([str(tmp_path / "copy"), "--zoo", str(tmp_path / "copy.zip")])
+    assert not (tmp_path / "copy.zip").exists()
+
+
 @pytest.mark.parametrize("name", ["taken.zip", "folder"])
 def test_an_archive_is_never_written_over(name, tmp_path):
     (tmp_path / "taken.zip").write_bytes(b"")
