@@ -12,6 +12,7 @@ import argparse
 import json
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def copy_bundle(bundle_root: Path, output: Path, config: str | None) -> None:
 def _input_format(bundle_root: Path) -> dict[str, Any]:
     """Return what the network's input is after another pre-processing: its channels, and its size where it is fixed."""
     preprocess = read_config(bundle_root).get_parsed_content("preprocessing")
-    shapes = [preprocess(np.zeros(size, np.float32)).shape for size in ((96, 64), (300, 400))]
+    shapes = [preprocess(np.linspace(0, 1, rows * columns, dtype=np.float32).reshape(rows, columns)).shape for rows, columns in ((96, 64), (300, 400))]
     channels = shapes[0][0]
     known = {
         "num_channels": channels,
@@ -73,24 +74,27 @@ def write_engine(bundle_root: Path, torchscript: Path | None, onnx: Path | None)
     if torchscript is None and onnx is None:
         return
     bundle = load_bundle(bundle_root)
-    image = bundle.preprocess(np.zeros((96, 64), np.float32))[None].as_subclass(torch.Tensor)
+    picture = np.linspace(0, 1, 96 * 64, dtype=np.float32).reshape(96, 64)
+    image = bundle.preprocess(picture)[None].as_subclass(torch.Tensor)
     for file in (torchscript, onnx):
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
     if torchscript is not None:
-        torch.jit.script(bundle.network).save(str(torchscript))  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():  # PyTorch advises against TorchScript, which is what was asked for
+            warnings.filterwarnings("ignore", "`torch.jit.script` is", FutureWarning)
+            torch.jit.script(bundle.network).save(str(torchscript))  # type: ignore[no-untyped-call]
     if onnx is not None:
         sizes = bundle.metadata["network_data_format"]["inputs"]["image"]["spatial_shape"]
-        free = {0: "batch"} | {axis + 2: f"side_{axis}" for axis, size in enumerate(sizes) if isinstance(size, str)}
+        free = [0] + [axis + 2 for axis, size in enumerate(sizes) if isinstance(size, str)]
         torch.onnx.export(
             bundle.network,
-            (image,),
+            (torch.cat([image, image]),),  # a batch of one would be taken for the only size
             str(onnx),
             input_names=["image"],
             output_names=["pred"],
-            dynamic_axes={"image": free, "pred": {0: "batch"}},
-            opset_version=17,
-            dynamo=False,
+            dynamic_shapes=(dict.fromkeys(free, torch.export.Dim.DYNAMIC),),
+            external_data=False,
+            verbose=False,
         )
 
 

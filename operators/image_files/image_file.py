@@ -6,6 +6,7 @@ functions. Rows and columns are those of the file: an orientation in EXIF is ign
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ from operators.records.rules import Scope
 from operators.records.sources import ExcludedImage, SourceFile, SourceImage
 
 Array = NDArray[np.float32]
+SUFFIX = re.compile(r"\.(png|jpe?g|dcm|dicom|nii|nii\.gz)$", re.IGNORECASE)
 JPEG = b"\xff\xd8\xff"
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 NOT_DICOM = "an image that is not DICOM"  # stands for the SOP Instance UID in the log; a file name could hold a name
@@ -61,11 +63,21 @@ class ImageFile:
         return nibabel.Nifti1Image(values.T.reshape(header.get_data_shape()), header.get_best_affine(), header)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class IgnoredFile(ExcludedImage):
+    """A file of a folder that holds no image, such as a text or a report: it is counted, and otherwise passed over."""
+
+
+class NoImageError(InvalidDicomError):
+    """The file is of no kind that holds an image."""
+
+
 class ImageReader:
     """Transform of a MONAI data set: read an item's ``file``, a ``SourceFile``, as its ``image``.
 
     ``image`` is an ``ImageFile``, or an ``ExcludedImage`` if the application would decline it or it cannot be read.
-    As in the application, the second of two files with the same SOP Instance UID is declined.
+    As in the application, the second of two files with the same SOP Instance UID is declined, and a file that holds no
+    image is an ``IgnoredFile``; but it is a failure if ``item["named"]``, the user, asked for this very file.
     """
 
     def __init__(self, scope: Scope, decoder: Decoder) -> None:
@@ -79,6 +91,9 @@ class ImageReader:
         try:
             image: ImageFile | ExcludedImage = read_image(file, self.scope, self.decoder)
             self._check_duplicate(image.source)
+        except NoImageError as error:
+            kind = ExcludedImage if item.get("named", True) else IgnoredFile
+            image = kind(file, *error.outcome)
         except ImageError as error:
             image = ExcludedImage(file, *error.outcome)
         return {**item, "image": image}
@@ -121,9 +136,12 @@ def _read_dicom(file: SourceFile, scope: Scope, decoder: Decoder) -> ImageFile:
     try:
         reply = decoder.header(file.path)
     except NotDicomError as error:
-        raise InvalidDicomError(
+        fault = InvalidDicomError if SUFFIX.search(file.path.name) else NoImageError  # a damaged image is told
+        raise fault(
             FailedReason.UNREADABLE_FILE, "neither PNG, JPEG, DICOM nor NIfTI; remove the file or convert it"
         ) from error
+    if reply.ignored is not None:
+        raise NoImageError(FailedReason.UNREADABLE_FILE, "a DICOM object that is no image; remove the file")
     if reply.problem is not None:
         raise reply.problem
     source = source_image(file, reply)

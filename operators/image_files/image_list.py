@@ -7,10 +7,11 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
 from operators.image_files.errors import ImageFilesError
+from operators.image_files.image_file import SUFFIX
 from operators.reading.folder import list_files
 from operators.records.geometry import PixelBox
 from operators.records.sources import SourceFile
@@ -18,7 +19,6 @@ from operators.records.sources import SourceFile
 BOXES = "boxes_xyxy"
 MOST_BOXES = 255  # labels of a uint8 image
 LONGEST_NAME = 120
-SUFFIX = re.compile(r"\.(png|jpe?g|dcm|dicom|nii|nii\.gz)$", re.IGNORECASE)
 UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 Listed: TypeAlias = tuple[SourceFile, tuple[PixelBox, ...]]
@@ -26,6 +26,8 @@ Listed: TypeAlias = tuple[SourceFile, tuple[PixelBox, ...]]
 
 def list_images(dataset_dir: str, output_dir: str, prompted: bool = False) -> list[dict[str, Any]]:
     """Return one item per image: its ``file``, its ``number`` from 1, a safe and unique ``name``, its ``boxes``.
+
+    ``named`` says whether the user named the file itself, rather than a folder that holds it.
 
     Parameters
     ----------
@@ -58,11 +60,18 @@ def list_images(dataset_dir: str, output_dir: str, prompted: bool = False) -> li
         listed = [(file, ()) for file in list_files(source.resolve(), left_out=output.resolve())]
     if not listed:
         raise ImageFilesError(f"{source}: names no image; check --dataset_dir")
-    names = safe_names(file.name for file, _ in listed)
+    names = safe_names(_short_name(file.name) for file, _ in listed)
+    named = not source.is_dir()
     return [
-        {"file": file, "number": number, "name": name, "boxes": boxes}
+        {"file": file, "number": number, "name": name, "boxes": boxes, "named": named}
         for number, ((file, boxes), name) in enumerate(zip(listed, names, strict=True), start=1)
     ]
+
+
+def _short_name(name: str) -> str:
+    """Return a file's path, or its last part where the path tells of folders outside the data set."""
+    path = PurePath(name)
+    return path.name if path.is_absolute() or ".." in path.parts else name
 
 
 def _read_csv(path: Path, prompted: bool) -> Iterator[Listed]:

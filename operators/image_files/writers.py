@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from operators.image_files.errors import ImageFilesError
-from operators.image_files.image_file import ImageFile
+from operators.image_files.image_file import IgnoredFile, ImageFile
 from operators.image_files.inferers import Outlines
 from operators.networks.bundle import Bundle
 from operators.records.images import Localization
@@ -48,6 +48,7 @@ class PredictionWriter(ABC):
         self.output_dir = Path(str(output_dir))
         self.description = f"research use only; {bundle.name} {bundle.version} of OsteoMAP"
         self.states: Counter[str] = Counter()
+        self.ignored = 0
 
     def attach(self, engine: Engine) -> None:
         """Register with the evaluator."""
@@ -64,15 +65,18 @@ class PredictionWriter(ABC):
         return name
 
     def finish(self) -> None:
-        """Log what became of the images; ImageFilesError if not one could be read."""
+        """Log what became of the images; ImageFilesError if there is none or not one could be read."""
         total, table = self.states.total(), self.output_dir / self.table
+        if total == 0:
+            raise ImageFilesError(f"none of {self.ignored} files is an image; check --dataset_dir")
         counts = ", ".join(f"{count} {state}" for state, count in sorted(self.states.items()))
-        logger.info("%d images: %s; see %s", total, counts, table)
+        logger.info("%d images: %s; %d other files ignored; see %s", total, counts, self.ignored, table)
         if self.states["failed"] == total:
             raise ImageFilesError(f"none of {total} images could be read; {table} says why")
 
     def _start(self, _: Engine) -> None:
         self.states.clear()
+        self.ignored = 0
         try:
             self.output_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -81,6 +85,9 @@ class PredictionWriter(ABC):
 
     def _write(self, engine: Engine) -> None:
         item, output = engine.state.batch, engine.state.output
+        if isinstance(output["pred"], IgnoredFile):
+            self.ignored += 1
+            return
         try:
             rows = self._excluded(item, output["pred"]) or self.answer(item, output)
         except OSError as error:

@@ -47,6 +47,12 @@ def test_a_csv_names_files_beside_itself(folder):
     assert [item["name"] for item in items] == ["b", "b_2", "absent"]
 
 
+def test_no_name_tells_of_folders_outside_the_data_set(folder, tmp_path):
+    inside, outside = "a/b.png", tmp_path.parent / "patient.png"
+    table = write(folder / "l.csv", f"file\n{inside}\n{folder / inside}\n../../home/me/b.png\n{outside}\n")
+    assert [item["name"] for item in list_images(table, "elsewhere")] == ["a-b", "b", "b_2", "patient"]
+
+
 def test_boxes_of_a_csv_are_whole_pixels(folder):
     table = write(folder / "l.csv", 'file,boxes_xyxy\nb.png,"[[1.5, 2, 3.2, 4], [0, 0, 9, 9]]"\nb.png,\nb.png,[]\n')
     items = list_images(table, "elsewhere", prompted=True)

@@ -107,8 +107,8 @@ def test_scores_and_heat_maps_are_the_application_s(decoder, bundle, tmp_path):
     picture(folder / "b.png")
     (folder / "c.txt").write_text("no image")
     rows = score(folder, output, decoder, bundle)
-    assert [row["file"] for row in rows] == ["a.dcm", "b.png", "c.txt"]
-    for row in rows[:2]:
+    assert [row["file"] for row in rows] == ["a.dcm", "b.png"]  # the text is ignored, as the application does
+    for row in rows:
         seen = read_image(SourceFile(folder / row["file"], row["file"]), SCOPE, decoder).radiograph
         expected = classify(seen, bundle)
         assert float(row["probability"]) == expected.probability
@@ -118,7 +118,6 @@ def test_scores_and_heat_maps_are_the_application_s(decoder, bundle, tmp_path):
         assert written.get_data_dtype() == np.float32
         assert np.array_equal(np.asanyarray(written.dataobj)[:, :, 0].T, heatmap)
         assert bytes(written.header["descrip"].item()).startswith(b"research use only; tiny 1")
-    assert (rows[2]["state"], rows[2]["reason"], rows[2]["probability"]) == ("failed", "unreadable_file", "")
     assert {path.name for path in output.iterdir()} == {"scores.csv", "a_heatmap.nii.gz", "b_heatmap.nii.gz"}
 
 
@@ -157,6 +156,23 @@ def test_a_run_that_reads_nothing_fails_in_one_line(decoder, bundle, tmp_path):
         score(tmp_path / "in", tmp_path / "out", decoder, bundle)
     assert "\n" not in str(ended.value)
     assert len((tmp_path / "out" / "scores.csv").read_text("utf-8").splitlines()) == 3
+
+
+def test_a_text_is_ignored_in_a_folder_and_a_failure_where_it_is_named(decoder, bundle, tmp_path, caplog):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "readme.txt").write_text("no image")
+    with pytest.raises(ImageFilesError, match="none of 1 files is an image"):
+        score(folder, tmp_path / "out", decoder, bundle)
+    picture(folder / "a.png")
+    with caplog.at_level(logging.INFO):
+        (row,) = score(folder, tmp_path / "out", decoder, bundle)
+    assert row["file"] == "a.png"
+    assert "1 images: 1 " in caplog.text
+    assert "1 other files ignored" in caplog.text
+    (folder / "list.csv").write_text("file\na.png\nreadme.txt\n")
+    _, row = score(folder / "list.csv", tmp_path / "out", decoder, bundle)
+    assert (row["file"], row["state"], row["reason"]) == ("readme.txt", "failed", "unreadable_file")
 
 
 def test_a_run_that_declines_all_succeeds(decoder, bundle, tmp_path):

@@ -162,11 +162,11 @@ def test_only_attention_adds_weights():
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_torchscript_and_onnx_pool_the_same(pooling):
-    model, example = network(pooling, brightest=20), torch.randn(1, 1, 96, 64)
+    model, example = network(pooling, brightest=20), torch.randn(2, 1, 96, 64)
     script, file = torch.jit.script(model), io.BytesIO()
-    axes = {"image": {0: "batch", 2: "side_2", 3: "side_3"}, "pred": {0: "batch"}}
-    names = {"input_names": ["image"], "output_names": ["pred"], "dynamic_axes": axes}
-    torch.onnx.export(model, (example,), file, opset_version=17, dynamo=False, **names)
+    free = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
+    names = {"input_names": ["image"], "output_names": ["pred"], "dynamic_shapes": (free,)}
+    torch.onnx.export(model, (example,), file, external_data=False, verbose=False, **names)
     session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
     for shape in ((1, 1, 64, 160), (2, 1, 32, 32)):  # the second has fewer cells than top_k takes
         image = torch.randn(shape)
