@@ -24,6 +24,9 @@ from operators.networks.loading import load_bundle
 from operators.networks.verification import CHECKSUMS
 from training.datasets.errors import InputError, or_exit
 from training.learning.bundle_weights import require_bundle, write_checksums, write_weights, write_zoo_archive
+from training.weights.origin import HISTORY, RECORD, record_training, write_card
+
+OF_WEIGHTS = (HISTORY, "failures.png", "localization.*")  # in docs/: figures of the weights, which a copy lacks
 
 
 def copy_bundle(bundle_root: Path, output: Path, config: str | None) -> None:
@@ -41,7 +44,8 @@ def copy_bundle(bundle_root: Path, output: Path, config: str | None) -> None:
     overlay = bundle_root / "configs" / f"{config}.json"
     if config is not None and not overlay.is_file():
         raise InputError(f"{overlay} does not exist; a configuration of this bundle is wanted")
-    shutil.copytree(bundle_root, output, ignore=shutil.ignore_patterns("model.safetensors", "*.pt", "*.ts", CHECKSUMS))
+    left_out = ("model.safetensors", "*.pt", "*.ts", CHECKSUMS, *OF_WEIGHTS)
+    shutil.copytree(bundle_root, output, ignore=shutil.ignore_patterns(*left_out))
     if config is not None:
         file = output / "configs" / "inference.json"
         merged = json.loads(file.read_text("utf-8")) | json.loads(overlay.read_text("utf-8"))
@@ -51,6 +55,7 @@ def copy_bundle(bundle_root: Path, output: Path, config: str | None) -> None:
     metadata["operating_points"] = {}
     metadata["eval_metrics"] = {}
     metadata.pop("finding", None)
+    metadata.pop(RECORD, None)
     if config is not None:
         metadata["network_data_format"]["inputs"]["image"] |= _input_format(output)
     file.write_text(json.dumps(metadata, indent=4) + "\n", "utf-8")
@@ -59,7 +64,8 @@ def copy_bundle(bundle_root: Path, output: Path, config: str | None) -> None:
 def _input_format(bundle_root: Path) -> dict[str, Any]:
     """Return what the network's input is after another pre-processing: its channels, and its size where it is fixed."""
     preprocess = read_config(bundle_root).get_parsed_content("preprocessing")
-    shapes = [preprocess(np.linspace(0, 1, rows * columns, dtype=np.float32).reshape(rows, columns)).shape for rows, columns in ((96, 64), (300, 400))]
+    pictures = [np.linspace(0, 1, 96 * 64).reshape(96, 64), np.linspace(0, 1, 300 * 400).reshape(300, 400)]
+    shapes = [preprocess(picture.astype(np.float32)).shape for picture in pictures]
     channels = shapes[0][0]
     known = {
         "num_channels": channels,
@@ -129,6 +135,9 @@ def export(options: argparse.Namespace) -> None:
         copy_bundle(options.bundle, options.output, options.config)
     if options.checkpoints:
         write_weights(bundle, options.checkpoints, options.storage, options.key)
+        record_training(bundle, options.checkpoints)
+        if options.output is not None:
+            write_card(bundle, options.bundle.resolve().name)
     if options.zoo is None or options.checkpoints or options.output is not None:
         write_checksums(bundle)  # a zip alone is made of a bundle that is as its checksums say
     write_engine(bundle, options.torchscript, options.onnx)

@@ -25,6 +25,8 @@ from training.fitting.operating_points import SENSITIVITY, SPECIFICITY, fit_poin
 from training.fitting.predictions import predict
 from training.learning.bundle_weights import require_bundle, write_checksums
 from training.learning.preflight import split_records
+from training.weights.evaluated import Evaluated
+from training.weights.origin import bundle_origin
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,7 +80,8 @@ def fit(options: argparse.Namespace) -> None:
     sys.stdout.write(json.dumps(written, indent=1) + "\n")
     if options.output_dir is not None:
         logits = [prediction.logit for prediction in predictions]
-        write_bundle_evaluation(bundle, points, records, logits, (options.dataset_dir, options.output_dir))
+        evaluated = Evaluated(bundle, bundle_origin(options.bundle, bundle), points)
+        write_bundle_evaluation(evaluated, records, logits, (options.dataset_dir, options.output_dir))
 
 
 def _finding(options: argparse.Namespace) -> dict[str, str]:

@@ -18,6 +18,7 @@ from training.evaluation.page import render_evaluation
 from training.evaluation.resampling import RESAMPLES, Array
 from training.evaluation.scored_images import Sample, ScoredImage, sample_from, scored_studies, write_scores
 from training.evaluation.text_tables import as_markdown
+from training.weights.origin import Origin
 
 HALF = Decisions(0.5, 0.5, 0.5)
 SUBGROUPS: Mapping[str, Callable[[ScoredImage], str]] = {
@@ -32,7 +33,18 @@ LEVELS = {"image": tuple(SUBGROUPS), "study": ("body_part",)}
 class About:
     """The model and the data of an evaluation.
 
-    ``data`` names the data set, ``data_sha256`` is its manifest's, None without one.
+    Parameters
+    ----------
+    sha256
+        Of the weights; None of several models together.
+    data, data_sha256
+        The data set's name, and the sha256 of its manifest, None without one.
+    weights
+        Where what was evaluated comes from; None where it is only computed from other evaluations.
+    evaluated_at
+        When, as text.
+    fitted
+        Whether calibration and operating points were fitted to these weights.
     """
 
     model: str
@@ -41,6 +53,9 @@ class About:
     data: str
     data_sha256: str | None
     split: str
+    weights: Origin | None = None
+    evaluated_at: str | None = None
+    fitted: bool = True
 
 
 def evaluate(
@@ -133,7 +148,7 @@ def write_evaluation(
 ) -> dict[str, Any]:
     """Write ``scores.csv``, ``metrics.json``, ``metrics.md`` and ``evaluation.html``.
 
-    The page shows the training's curves where a ``history.csv`` lies in the folder or in the one above it.
+    The page shows the curve of the training that the weights come from, where ``about.weights`` knows it.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
     write_scores(scores, output_dir / "scores.csv")
@@ -141,9 +156,7 @@ def write_evaluation(
     text = json.dumps(evaluation, indent=1, allow_nan=False) + "\n"
     (output_dir / "metrics.json").write_text(text, "utf-8")
     (output_dir / "metrics.md").write_text(as_markdown(evaluation_tables(evaluation)), "utf-8")
-    histories = (output_dir / "history.csv", output_dir.parent / "history.csv")
-    history = next((path for path in histories if path.is_file()), None)
-    (output_dir / "evaluation.html").write_text(render_evaluation(evaluation, scores, history), "utf-8")
+    (output_dir / "evaluation.html").write_text(render_evaluation(evaluation, scores), "utf-8")
     return evaluation
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from training.evaluation.resampling import MINIMUM_PATIENTS
 from training.evaluation.text_tables import Table, display_name, number, short, with_interval
 
 METRICS = ("auroc", "auprc", "sensitivity", "specificity", "accuracy", "precision", "f1", "kappa")
@@ -25,6 +26,28 @@ def evaluation_tables(evaluation: Mapping[str, Any]) -> list[Table]:
     return [*tables, _states(evaluation["states_by_label"]), _calibration(evaluation["calibration"])]
 
 
+def identity(evaluation: Mapping[str, Any]) -> list[str]:
+    """Return what was evaluated, in sentences: name and version, sha256, from where, when, and the training."""
+    weights, name = evaluation["weights"], f"{evaluation['model']} {evaluation['version']}"
+    if weights is None:
+        return [f"Evaluated: {name}."]
+    digest = f", weights sha256 {evaluation['sha256']}" if evaluation["sha256"] else ""
+    sentences = [
+        f"Evaluated: {name}{digest}, from {weights['file']} (written {weights['written']}), "
+        f"on {evaluation['evaluated_at']}."
+    ]
+    if weights["training"] is None:
+        sentences.append("The training that the weights come from is not recorded, so no curve of it is shown.")
+    else:
+        missing = "" if weights["history"] else "; its curve is not recorded"
+        sentences.append(f"The weights come from the training {weights['training']}{missing}.")
+    if not evaluation["fitted"]:
+        sentences.append(
+            "Nothing was fitted to these weights: probabilities are the network's own output, all thresholds .5."
+        )
+    return sentences
+
+
 def _counts(evaluation: Mapping[str, Any]) -> Table:
     data = evaluation["data"]
     if evaluation["data_sha256"]:
@@ -34,6 +57,7 @@ def _counts(evaluation: Mapping[str, Any]) -> Table:
         f"{evaluation['model']} {evaluation['version']} on {data}, split {evaluation['split']}",
         tuple(name if name != "abnormal" else "abnormal images" for name in names),
         (tuple(str(evaluation[name]) for name in names),),
+        " ".join(identity(evaluation)),
     )
 
 
@@ -44,8 +68,10 @@ def _overall(evaluation: Mapping[str, Any]) -> Table:
         for metric in (*METRICS, *AT_POINTS, "brier", "ece")
     ]
     header = [f"{level} level (n = {strata['overall']['n']})" for level, strata in evaluation["levels"].items()]
+    few = evaluation["patients"] < MINIMUM_PATIENTS
+    intervals = f"95 % intervals over {evaluation['bootstrap']['resamples']} resamples of patients"
     note = (
-        f"95 % intervals over {evaluation['bootstrap']['resamples']} resamples of patients. Accuracy, sensitivity "
+        f"{f'No intervals: fewer than {MINIMUM_PATIENTS} patients' if few else intervals}. Accuracy, sensitivity "
         "(recall), specificity, precision, F1 and kappa are those of one threshold, the decision, chosen on val for "
         f"the highest kappa (.5 where none is fitted). {thresholds(evaluation['operating_points'])}. A study's "
         "probability is the mean of its images'; it is abnormal if one of them is."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import numpy as np
 from ignite.engine import Engine, Events
 from scipy.special import logit
 
-from operators.networks.bundle import Bundle
 from operators.networks.weights import sha256
 from training.datasets.dicom_wrapping import image_key
 from training.datasets.errors import InputError
@@ -22,6 +22,8 @@ from training.evaluation.evaluation import About, write_evaluation
 from training.evaluation.evaluation_tables import evaluation_tables
 from training.evaluation.scored_images import ScoredImage, image_names, scored_image
 from training.evaluation.text_tables import as_markdown
+from training.weights.evaluated import Evaluated
+from training.weights.origin import utc
 
 
 class EvaluationWriter:
@@ -31,17 +33,17 @@ class EvaluationWriter:
     ----------
     records
         The images, in the order of the data loader, one per batch.
-    bundle
-        The bundle that is evaluated; its metadata calibrate the logits.
+    evaluated
+        The bundle or checkpoint that is evaluated; its operating points calibrate the logits.
     dataset_dir
         The data set as it was given: names it in the evaluation.
     """
 
     def __init__(
-        self, records: Sequence[ImageRecord], bundle: Bundle, output_dir: str, dataset_dir: str | Path = ""
+        self, records: Sequence[ImageRecord], evaluated: Evaluated, output_dir: str, dataset_dir: str | Path = ""
     ) -> None:
         self.records = records
-        self.bundle = bundle
+        self.evaluated = evaluated
         self.output_dir = Path(output_dir)
         self.dataset_dir = Path(dataset_dir)
         self._logits: list[float] = []
@@ -59,21 +61,20 @@ class EvaluationWriter:
         self._logits += [float(output["pred"]) for output in engine.state.output]
 
     def _write(self, _: Engine) -> None:
-        points = self.bundle.metadata["operating_points"]
-        write_bundle_evaluation(self.bundle, points, self.records, self._logits, (self.dataset_dir, self.output_dir))
+        write_bundle_evaluation(self.evaluated, self.records, self._logits, (self.dataset_dir, self.output_dir))
 
 
 def write_bundle_evaluation(
-    bundle: Bundle,
-    points: Mapping[str, Any],
+    evaluated: Evaluated,
     records: Sequence[ImageRecord],
     logits: Sequence[float],
     folders: tuple[Path, Path],
 ) -> None:
-    """Evaluate a bundle's logits with its ``operating_points`` and write the files.
+    """Evaluate the logits of a bundle or a checkpoint with its operating points and write the files.
 
     ``folders``: the data set's, which names it in the evaluation, and the output's.
     """
+    bundle, points = evaluated.bundle, evaluated.points
     probabilities = calibrated_probabilities(np.array(logits), points["temperature"], points.get("bias", 0.0))
     state = decisions_at_level(points, "image").points.state
     scores = [
@@ -81,7 +82,12 @@ def write_bundle_evaluation(
         for record, name, raw, p in zip(records, image_names(records), logits, probabilities, strict=True)
     ]
     split = "+".join(sorted({record.split for record in records}))
-    about = About(bundle.name, bundle.version, bundle.sha256, *identify_data_set(folders[0]), split)
+    about = About(
+        *(bundle.name, bundle.version, bundle.sha256, *identify_data_set(folders[0]), split),
+        weights=evaluated.origin,
+        evaluated_at=utc(datetime.now(UTC)),
+        fitted=evaluated.fitted,
+    )
     evaluation = write_evaluation(scores, points, about, folders[1])
     sys.stdout.write(as_markdown(evaluation_tables(evaluation)))
 

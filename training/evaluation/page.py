@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from operators.records.provenance import RESEARCH_USE_ONLY
 from training.evaluation import plots
 from training.evaluation.calibration import decisions_at_level
-from training.evaluation.evaluation_tables import evaluation_tables
+from training.evaluation.evaluation_tables import evaluation_tables, identity
 from training.evaluation.figures import data_uri, png
 from training.evaluation.scored_images import ScoredImage, sample_from
-from training.evaluation.text_tables import display_name
+from training.evaluation.text_tables import display_name, interval_note, value_and_interval
 
 TEMPLATES = Environment(
     loader=PackageLoader("training.evaluation"),
@@ -24,6 +24,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+TEMPLATES.filters["value_and_interval"] = value_and_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +35,13 @@ class Picture:
     caption: str
 
 
-def render_evaluation(evaluation: Mapping[str, Any], scores: Sequence[ScoredImage], history: Path | None) -> str:
+def render_evaluation(evaluation: Mapping[str, Any], scores: Sequence[ScoredImage]) -> str:
     """Return the page of an evaluation.
 
     Parameters
     ----------
     evaluation
-        What ``evaluate`` returns.
-    history
-        The training's ``history.csv``, or None.
+        What ``evaluate`` returns; the history that its weights name is drawn.
 
     Raises
     ------
@@ -52,8 +51,9 @@ def render_evaluation(evaluation: Mapping[str, Any], scores: Sequence[ScoredImag
     return TEMPLATES.get_template("evaluation.html").render(
         title=f"Evaluation of {evaluation['model']}",
         evaluation=evaluation,
+        identity=identity(evaluation),
         tables=evaluation_tables(evaluation),
-        pictures=_pictures(evaluation, scores, history),
+        pictures=_pictures(evaluation, scores),
         research_use_only=RESEARCH_USE_ONLY,
     )
 
@@ -63,13 +63,15 @@ def picture(figure: Figure | bytes, caption: str) -> Picture:
     return Picture(data_uri(figure if isinstance(figure, bytes) else png(figure)), caption)
 
 
-def _pictures(evaluation: Mapping[str, Any], scores: Sequence[ScoredImage], history: Path | None) -> list[Picture]:
+def _pictures(evaluation: Mapping[str, Any], scores: Sequence[ScoredImage]) -> list[Picture]:
     sample = sample_from(scores)
     decisions = decisions_at_level(evaluation["operating_points"], "image")
     points = {"rule-out": decisions.rule_out, "decision": decisions.decision, "rule-in": decisions.rule_in}
     pictures = []
-    if history is not None:
-        pictures.append(picture(plots.training_curves(history), "Training: losses (broken) and scores (solid)"))
+    weights = evaluation["weights"]
+    if weights is not None and weights["history"] is not None:
+        caption = f"Training {weights['training']}: losses (broken) and scores (solid)"
+        pictures.append(picture(plots.training_curves(Path(weights["history"])), caption))
     if sample.classes == 2:
         resamples = evaluation["bootstrap"]["resamples"]
         pictures += [
@@ -86,5 +88,8 @@ def _pictures(evaluation: Mapping[str, Any], scores: Sequence[ScoredImage], hist
         picture(plots.reliability_diagram(evaluation["calibration"]), "Reliability before and after calibration"),
         picture(plots.confusion(evaluation["states_by_label"]), "States against labels, images"),
         picture(plots.probabilities(sample, points), "Probabilities of normal and abnormal images"),
-        picture(plots.bars(parts, metrics, "By body part, images"), "By body part, image level, with 95 % intervals"),
+        picture(
+            plots.bars(parts, metrics, "By body part, images"),
+            f"By body part, image level, {interval_note(parts.values(), metrics)}",
+        ),
     ]

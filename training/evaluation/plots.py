@@ -35,7 +35,7 @@ def roc(sample: Sample, points: Mapping[str, float], resamples: int = 2000) -> F
         point = called[~sample.labels].mean(), called[sample.labels].mean()
         axes.plot(*point, marker, color=ORANGE, label=f"{name} {threshold:.3f}")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal")
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
@@ -59,7 +59,7 @@ def precision_recall(sample: Sample) -> Figure:
     share = sample.labels.mean()
     axes.axhline(share, color=GREY, linestyle=":", linewidth=1, label=f"share of abnormal images, {share:.2f}")
     axes.set(xlabel="recall (sensitivity)", ylabel="precision", xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
-    axes.legend(loc="best")
+    figure.legend(loc="outside lower center")
     return figure
 
 
@@ -75,7 +75,7 @@ def reliability_diagram(calibration: Mapping[str, Any]) -> Figure:
         axes.scatter(x, y, size, colour, marker=marker, label=f"{kind} calibration, ECE {summary['ece']:.3f}")
     axes.set(xlabel="mean probability of a bin", ylabel="share of abnormal images", xlim=(-0.02, 1.02))
     axes.set_ylim(-0.05, 1.05)
-    axes.legend(loc="upper left")
+    figure.legend(loc="outside lower center")
     return figure
 
 
@@ -106,6 +106,7 @@ def probabilities(sample: Sample, points: Mapping[str, float]) -> Figure:
     for (name, threshold), line in zip(points.items(), ("--", "-.", "-"), strict=False):
         axes.axvline(threshold, color="black", linestyle=line, linewidth=1.2, label=f"{name} {threshold:.3f}")
     axes.set(xlabel="probability of abnormal", ylabel="images", xlim=(0, 1))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from training.evaluation.resampling import MINIMUM_PATIENTS
 
 NAMES = {
     "auroc": "AUROC",
@@ -46,6 +48,22 @@ def with_interval(estimate: Mapping[str, Any]) -> str:
         return f"{NONE} ({estimate['reason']})" if estimate.get("reason") else NONE
     interval = "" if estimate["low"] is None else f" [{number(estimate['low'])}, {number(estimate['high'])}]"
     return number(estimate["value"]) + interval
+
+
+def value_and_interval(cell: str) -> list[str]:
+    """Return what of a table's cell must stay on one line: the value and its interval, or each word."""
+    value, found, interval = cell.partition(" [")
+    return [value, f"[{interval}"] if found and cell.endswith("]") else cell.split()
+
+
+def interval_note(strata: Iterable[Mapping[str, Any]], metrics: Iterable[str]) -> str:
+    """Return in words which of the estimates in {metric: estimate} have an interval: all, some or none."""
+    names = list(metrics)
+    given = [each[name] for each in strata for name in names if name in each and each[name]["value"] is not None]
+    known = [estimate["low"] is not None for estimate in given]
+    if not any(known):
+        return f"without intervals: fewer than {MINIMUM_PATIENTS} patients in each"
+    return "with 95 % intervals" + ("" if all(known) else f" where {MINIMUM_PATIENTS} patients or more allow them")
 
 
 def short(estimate: Mapping[str, Any]) -> str:

@@ -18,9 +18,7 @@ from operators.records.sources import SourceFile, SourceImage
 from training.batches.images import read_pixels
 from training.datasets.manifest import ImageRecord
 from training.fitting.boxes import MappedImage, mapped
-
-_HALF = {"rule_out": 0.5, "rule_in": 0.5}
-NOT_FITTED = {"temperature": 1.0, "bias": 0.0, "image": _HALF, "study": _HALF}  # gives the logit as it is
+from training.weights.evaluated import NOT_FITTED
 
 
 @dataclass(frozen=True, slots=True, eq=False)

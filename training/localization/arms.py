@@ -142,13 +142,21 @@ def _outline_arms(defaults: Defaults) -> list[Arm]:
     return drawn + [Arm(name, title, OUTLINES, maps, boxes, rule) for name, (title, rule) in rules.items()]
 
 
+def _distinct(arms: Sequence[Arm]) -> list[Arm]:
+    """Return the arms without those that do what an earlier one does, for example enlarge no box by a fitted zero."""
+    seen: dict[tuple[object, ...], Arm] = {}
+    for arm in arms:
+        seen.setdefault((arm.kind, arm.maps, arm.boxes, arm.prompt, arm.drawn), arm)
+    return list(seen.values())
+
+
 def choose_arms(arms: Sequence[Arm], names: Sequence[str]) -> list[Arm]:
-    """Return the arms named, or all where none is named; raise InputError for a name that is none of them."""
+    """Return the arms named, or all that differ where none is named; raise InputError for a name that is none."""
     unknown = set(names) - {arm.name for arm in arms}
     if unknown:
         known = ", ".join(arm.name for arm in arms)
         raise InputError(f"--arms: {', '.join(sorted(unknown))} is no arm; they are {known}")
-    return [arm for arm in arms if not names or arm.name in names]
+    return [arm for arm in arms if arm.name in names] if names else _distinct(arms)
 
 
 def feasible_arms(arms: Sequence[Arm], classifier: Bundle, radiograph: Radiograph) -> list[Arm]:

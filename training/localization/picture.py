@@ -17,16 +17,30 @@ from training.localization.summary import ArmResult
 from training.localization.tables import arm_labels, measured_columns
 
 LINES = ("-", "--", ":", "-.")
+HEADINGS = {
+    MAPS: "FROC of ways to make the map, the application's boxes",
+    BOXES: "FROC of ways to find boxes, on the application's map",
+}
+NOTE = (
+    "Lines and dots in bold: what the application does. FROC: boxes of all images, ranked by their score, however the "
+    "classifier calls the image. Bars: 95 % intervals over resampled patients, where there are ten or more."
+)
 Panel = tuple[str, Mapping[str, tuple[str, str, str]]]  # heading, {measure: (name in the legend, colour, marker)}
 BOX_PANELS: tuple[Panel, ...] = (
-    ("Pointing game", {"pointing_game": ("brightest point in the mask", BLUE, "o")}),
-    ("Box recall, IoU at least .3", {"box_recall_0.3": ("at the operating point", BLUE, "o")}),
+    (
+        "Pointing game",
+        {"pointing_game": ("brightest point in the expert's mask", BLUE, "o")},
+    ),
+    ("Box recall, IoU at least .3", {"box_recall_0.3": ("findings that a box meets", BLUE, "o")}),
 )
 MASK_PANELS: tuple[Panel, ...] = (
-    ("Dice, given boxes", {"dice_given": ("expert's boxes", BLUE, "o")}),
+    ("Dice, outlines in the expert's boxes", {"dice_given": ("abnormal images", BLUE, "o")}),
     (
-        "Dice, own boxes",
-        {"dice_own": ("gate open", ORANGE, "s"), "dice_own_gated": ("gated by the classifier", GREEN, "^")},
+        "Dice, outlines in the boxes found",
+        {
+            "dice_own": ("all abnormal images are outlined", ORANGE, "s"),
+            "dice_own_gated": ("none where the classifier says normal", GREEN, "^"),
+        },
     ),
     ("Agreement, not accuracy", {"agreement": ("outlines and map, no expert's mask", GREY, "D")}),
 )
@@ -42,6 +56,7 @@ def draw(results: Sequence[ArmResult], title: str) -> bytes:
         figure = Figure(figsize=(17, max(2 + 0.33 * sum(heights), 5.6 * len(curves))), layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(title, fontsize=14, x=0.01, ha="left")
+        figure.supxlabel(NOTE, fontsize=10, x=0.01, ha="left")
         widths = (1, 1.7) if curves else (1,)
         parts = figure.subfigures(1, len(widths), width_ratios=widths, squeeze=False)[0]
         if curves:
@@ -61,7 +76,7 @@ def _block(results: Sequence[ArmResult], panels: Sequence[Panel]) -> tuple[Seque
 
 
 def _froc(axes: Axes, results: Sequence[ArmResult], kind: str) -> None:
-    axes.set_title(f"FROC, {kind}, abnormal and normal images", loc="left")
+    axes.set_title(HEADINGS[kind], loc="left")
     axes.grid(color="#e3e7eb", linewidth=0.8)
     for place, (result, label) in enumerate(zip(results, arm_labels(results), strict=True)):
         false_boxes, sensitivity = result.curves[ALL]
@@ -71,10 +86,15 @@ def _froc(axes: Axes, results: Sequence[ArmResult], kind: str) -> None:
             LINES[place // len(SERIES) % len(LINES)],
             color=SERIES[place % len(SERIES)],
             linewidth=3 if result.default else 1.6,
-            label=f"{label} (application)" if result.default else label,
+            label=f"{label} (the application's)" if result.default else label,
             drawstyle="steps-post",
         )
-    axes.set(xlim=(0, 2.05), ylim=(0, 1), xlabel="false boxes per image", ylabel="findings met, IoU at least .3")
+    axes.set(
+        xlim=(0, 2.05),
+        ylim=(0, 1),
+        xlabel="false boxes per image",
+        ylabel="findings that a box meets, IoU at least .3",
+    )
     axes.set_xticks((0, *FALSE_BOXES))
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, fontsize=9)
 

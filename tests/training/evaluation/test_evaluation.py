@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -38,6 +39,8 @@ from training.evaluation.scored_images import (
 )
 from training.fitting.operating_points import fit_points
 from training.fitting.predictions import Prediction, predict, record_as_radiograph
+from training.weights.evaluated import Evaluated
+from training.weights.origin import Origin
 
 POINTS = {
     "temperature": 2.0,
@@ -187,10 +190,14 @@ def test_nothing_to_evaluate_is_named():
         evaluate([], POINTS, ABOUT)
 
 
-def test_the_files_of_an_evaluation(tmp_path, monkeypatch):
-    (tmp_path / "history.csv").write_text(
-        "epoch,loss,learning_rate,val_auroc\n1,0.7,0.1,0.6\n2,0.5,0.1,\n3,0.4,0.1,0.8\n"
-    )
+def trained(folder: Path) -> Origin:
+    """Where weights come from whose training left its curve in a folder."""
+    history = folder / "history.csv"
+    history.write_text("epoch,loss,learning_rate,val_auroc\n1,0.7,0.1,0.6\n2,0.5,0.1,\n3,0.4,0.1,0.8\n")
+    return Origin("runs/x/best.pt", "2026-11-01 10:00 UTC", "runs/x", str(history))
+
+
+def test_the_files_of_an_evaluation(tmp_path):
     output = tmp_path / "evaluation_val"
     found = write_evaluation(make_scores(), POINTS, ABOUT, output, 100)
     assert {path.name for path in output.iterdir()} == {"scores.csv", "metrics.json", "metrics.md", "evaluation.html"}
@@ -211,8 +218,7 @@ def outside_references(page: str) -> list[str]:
 
 
 def test_the_page_is_one_file_without_scripts(tmp_path):
-    (tmp_path / "history.csv").write_text("epoch,loss,val_auroc\n1,0.7,0.6\n2,0.5,0.7\n")
-    about = replace(ABOUT, data="<b>odd</b>")
+    about = replace(ABOUT, data="<b>odd</b>", weights=trained(tmp_path))
     write_evaluation(make_scores(), POINTS, about, tmp_path, 100)
     page = (tmp_path / "evaluation.html").read_text()
     assert outside_references(page) == []
@@ -221,8 +227,67 @@ def test_the_page_is_one_file_without_scripts(tmp_path):
     assert "width=device-width" in page
     assert "<b>odd" not in page
     assert page.count("<img src") == 7
-    for title in ("Training", "ROC", "Precision and recall", "Reliability", "States", "Probabilities", "By body part"):
+    for title in (
+        "Training runs/x",
+        "ROC",
+        "Precision and recall",
+        "Reliability",
+        "States",
+        "Probabilities",
+        "By body part",
+    ):
         assert re.search(f'alt="{title}', page), title
+
+
+def test_a_curve_beside_the_output_is_not_that_of_the_weights(tmp_path):
+    trained(tmp_path)  # another training, whose folder the evaluation is written to
+    output = tmp_path / "evaluation_val"
+    about = replace(ABOUT, weights=Origin("bundles/msk_tiny/models/model.safetensors", "2026-11-01 10:00 UTC"))
+    write_evaluation(make_scores(), POINTS, about, output, 100)
+    page = (output / "evaluation.html").read_text()
+    assert 'alt="Training' not in page
+    assert "The training that the weights come from is not recorded" in page
+
+
+def test_the_first_line_says_what_was_evaluated(tmp_path):
+    about = replace(ABOUT, weights=trained(tmp_path), evaluated_at="2026-11-02 11:00 UTC", fitted=False)
+    write_evaluation(make_scores(), POINTS, about, tmp_path / "out", 100)
+    page, markdown = ((tmp_path / "out" / name).read_text() for name in ("evaluation.html", "metrics.md"))
+    line = (
+        f"Evaluated: msk_tiny 1.0.0, weights sha256 {'ab' * 32}, from runs/x/best.pt (written 2026-11-01 10:00 UTC), "
+        "on 2026-11-02 11:00 UTC."
+    )
+    assert re.search(r"</h1>\s*<p[^>]*>([^<]*)</p>", page).group(1) == line
+    for text in (page, markdown):
+        assert "The weights come from the training runs/x." in text
+        assert "Nothing was fitted to these weights" in text
+
+
+@pytest.mark.parametrize(("patients", "told"), [(4, "without intervals: fewer than 10"), (60, "with 95 % intervals")])
+def test_a_caption_promises_intervals_only_where_there_are_some(tmp_path, patients, told):
+    write_evaluation(make_scores(patients=patients), POINTS, ABOUT, tmp_path, 100)
+    captions = re.findall(r"<figcaption>([^<]*)</figcaption>", (tmp_path / "evaluation.html").read_text())
+    (caption,) = [caption for caption in captions if caption.startswith("By body part")]
+    assert told in caption
+    assert ("No intervals: fewer than 10" in (tmp_path / "metrics.md").read_text()) == (patients < 10)
+
+
+def test_no_legend_lies_over_points_and_counts_are_whole():
+    sample = sample_from(make_scores(patients=3))
+    points = {"rule-out": 0.2, "decision": 0.4, "rule-in": 0.7}
+    calibration = evaluate(make_scores(), POINTS, ABOUT, 20)["calibration"]
+    figures = [
+        plots.roc(sample, points, 20),
+        plots.precision_recall(sample),
+        plots.reliability_diagram(calibration),
+        plots.probabilities(sample, points),
+    ]
+    for figure in figures:
+        figure.canvas.draw()
+        (legend,), (axes,) = figure.legends, figure.axes
+        assert axes.get_legend() is None
+        assert not legend.get_window_extent().overlaps(axes.get_window_extent())
+    assert all(float(tick).is_integer() for tick in figures[-1].axes[0].get_yticks())
 
 
 @pytest.mark.parametrize(
@@ -249,7 +314,8 @@ def test_a_bundle_s_evaluation_writes_its_calibrated_scores(tmp_path, capsys):
     bundle: Bundle = tiny_bundle(timm.create_model("resnet18", num_classes=1), None, operating_points=POINTS)
     records = [record(f"i{n}", n % 2, f"g{n}", body_part="hand") for n in range(40)]
     (tmp_path / "manifest.csv").write_text("file\n")
-    writer = EvaluationWriter(records, bundle, str(tmp_path / "out"), tmp_path)
+    evaluated = Evaluated(bundle, Origin("tiny/models/model.safetensors", "2026-11-01 10:00 UTC"), POINTS)
+    writer = EvaluationWriter(records, evaluated, str(tmp_path / "out"), tmp_path)
     logits = np.linspace(-3, 3, 40)
     for _ in range(2):  # an evaluator that runs twice does not mix its runs
         writer._begin(None)
@@ -293,7 +359,8 @@ def data_set(tmp_path):
         writer.writeheader()
         # a patient's label is a mix, which is as it may be
         writer.writerows(rows)
-    (tmp_path / "result.json").write_text(json.dumps({"studies": [{"images": images}]}))
+    models = [{"bundle": "msk_tiny", "version": "2", "sha256": hashlib.sha256(b"weights").hexdigest()}]
+    (tmp_path / "result.json").write_text(json.dumps({"models": models, "studies": [{"images": images}]}))
     return tmp_path
 
 
@@ -309,12 +376,18 @@ def test_a_run_of_the_application_is_evaluated(data_set, tmp_path, capsys):
     assert "| AUROC |" in capsys.readouterr().out
     evaluation = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert (evaluation["model"], evaluation["version"], evaluation["images"]) == ("msk_tiny", "2", 40)
+    assert evaluation["weights"]["file"].endswith("result.json")
     score = read_scores(tmp_path / "out" / "scores.csv")[0]
     assert 1 / (1 + np.exp(-(score.logit / 2 - 0.5))) == pytest.approx(score.probability)  # the logit is recovered
     result = json.loads((data_set / "result.json").read_text())
     result["studies"][0]["images"][7]["probability"] = None
     (data_set / "result.json").write_text(json.dumps(result))
     with pytest.raises(SystemExit, match="1 images of the split were not analysed, first images/7"):
+        evaluate_run(arguments)
+    (bundle / "models" / "model.safetensors").write_bytes(b"newer")
+    result["studies"][0]["images"][7]["probability"] = 0.5
+    (data_set / "result.json").write_text(json.dumps(result))
+    with pytest.raises(SystemExit, match="the run used other weights of msk_tiny"):
         evaluate_run(arguments)
 
 

@@ -328,7 +328,7 @@ def test_every_arm_is_in_the_table_the_picture_and_the_file(tmp_path, monkeypatc
     data = write_data(tmp_path / "data", 3, 2)
     content, page = run(monkeypatch, data, tmp_path / "out", Echo().bundle, "--limit", "2")
     assert [len([r for r in content["rows"]["images"] if r["label"] == label]) for label in (1, 0)] == [2, 2]
-    arms = {arm.name: arm for arm in all_arms(DEFAULTS)}
+    arms = {arm.name: arm for arm in choose_arms(all_arms(DEFAULTS), [])}
     lacking = {name for name, arm in arms.items() if arm.maps.stages > 2}  # the bundle names one earlier stage
     assert "cam_3_stages left out: bundle tiny: 3 stages of its map are asked for" in caplog.text
     assert {each["name"] for each in content["summary"]} == set(arms) - lacking
@@ -398,6 +398,16 @@ def test_what_cannot_be_measured_is_one_line(tmp_path, monkeypatch, arguments):
     data = write_data(tmp_path / "data", 2, 1, marks=False)
     with pytest.raises(SystemExit, match=r"^error: .*(only outlines|no arm)"):
         run(monkeypatch, data, tmp_path / "out", Echo().bundle, *arguments)
+
+
+def test_what_does_the_same_is_measured_once_unless_it_is_named():
+    defaults = replace(DEFAULTS, boxes=replace(DEFAULTS.boxes, method="peaks", expansion=0.0))
+    arms = all_arms(defaults)
+    chosen = choose_arms(arms, [])
+    assert [arm.name for arm in arms if arm not in chosen] == ["no_expansion"]
+    for kind in (MAPS, BOXES, OUTLINES):  # one line of each panel is the application's
+        assert len([arm for arm in chosen if arm.kind == kind and is_default(arm, defaults)]) == 1
+    assert [arm.name for arm in choose_arms(arms, ["no_expansion"])] == ["no_expansion"]
 
 
 @pytest.mark.parametrize("wrong", ["0", "-1", "many"])

@@ -15,7 +15,7 @@ from training.evaluation.comparison.runs import ENSEMBLE
 from training.evaluation.comparison.tables import comparison_tables
 from training.evaluation.figures import png
 from training.evaluation.page import TEMPLATES, picture
-from training.evaluation.text_tables import as_markdown, display_name
+from training.evaluation.text_tables import as_markdown, display_name, interval_note
 
 PICTURED = ("accuracy", "recall")  # the papers' figure
 MARKED = "accuracy", "sensitivity", "kappa", "auroc"
@@ -40,7 +40,7 @@ def draw_comparison(comparison: Mapping[str, Any]) -> list[tuple[bytes, str]]:
         (plots.bars(rows, {name: name for name in PICTURED}, "Accuracy and recall at .5"), "As in the papers: images"),
         (
             plots.bars(study_metrics, {name: display_name(name) for name in MARKED}, title),
-            "Study level, with 95 % intervals",
+            f"Study level, {interval_note(study_metrics.values(), MARKED)}",
         ),
     )
     return [(png(figure), caption) for figure, caption in figures]
