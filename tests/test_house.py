@@ -21,7 +21,8 @@ ROOMS: Mapping[str, Sequence[str]] = {
         *("drawing", "encoding", "reporting", "pipeline", "image_files", "deploy"),
     ),
     "training": (
-        *("datasets", "batches", "learning", "control", "weights", "evaluation", "fitting", "localization", "monai_label"),
+        *("datasets", "batches", "learning", "control", "weights", "evaluation", "fitting", "localization"),
+        "monai_label",
     ),
 }
 JOINERS = ("pipeline", "deploy", "image_files")  # what joins stages; a stage never looks at a later one

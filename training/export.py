@@ -24,7 +24,8 @@ from operators.networks.loading import load_bundle
 from operators.networks.verification import CHECKSUMS
 from training.datasets.errors import InputError, or_exit
 from training.learning.bundle_weights import require_bundle, write_checksums, write_weights, write_zoo_archive
-from training.weights.origin import HISTORY, RECORD, record_training, write_card
+from training.learning.history import HISTORY
+from training.weights.origin import RECORD, record_training, write_card
 
 OF_WEIGHTS = (HISTORY, "failures.png", "localization.*")  # in docs/: figures of the weights, which a copy lacks
 

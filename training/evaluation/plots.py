@@ -159,7 +159,8 @@ def training_curves(history: Path) -> Figure:
     other = axes.twinx() if losses and len(losses) < len(columns) else axes
     for (name, values), colour in zip(columns.items(), SERIES * len(columns), strict=False):
         line = axes if name in losses else other
-        line.plot(epochs, values, "--" if name in losses else "-", color=colour, label=name, marker=".")
+        known = np.isfinite(values)  # an epoch that was not validated has no score
+        line.plot(epochs[known], values[known], "--" if name in losses else "-", color=colour, label=name, marker=".")
     if other is not axes:
         other.set_ylabel("scores (solid)")
         other.spines["right"].set_visible(True)

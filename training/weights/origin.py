@@ -13,8 +13,8 @@ from typing import Any
 from operators.networks.bundle import Bundle
 from operators.networks.verification import METADATA
 from operators.networks.weights import WEIGHTS, sha256
+from training.learning.history import HISTORY
 
-HISTORY = "history.csv"
 CARD = "docs/README.md"
 RECORD = "training"  # the key of a bundle's metadata
 
