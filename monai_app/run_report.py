@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -32,7 +31,7 @@ from operators.reporting.output_folder import (
     study_folder,
     write_atomically,
 )
-from operators.reporting.page import render_foot, render_head, render_study
+from operators.reporting.page import render_foot, render_head, render_study, render_unfinished, worst_first
 from operators.reporting.result_list import as_csv
 from operators.reporting.summaries import ImageSummary, StudySummary
 
@@ -59,6 +58,7 @@ class RunReport:
         self.studies: list[StudySummary] = []
         self._pictures_left = pictures
         self._parts = tempfile.TemporaryFile(dir=output)  # noqa: SIM115 - holds pictures; gone with the process
+        self._sections: dict[str | None, tuple[int, int]] = {}  # study -> offset and bytes of its section in the parts
         self._expected = 0
         self._progress: tqdm[Any] | None = None
         remove_unfinished(output)
@@ -74,7 +74,9 @@ class RunReport:
 
     def add(self, reported: ReportedStudy, summary: StudySummary) -> None:
         """Add the section of a study whose objects are written."""
-        self._parts.write(render_study(reported, summary, self.description, self._pictures_left).encode())
+        section = render_study(reported, summary, self.description, self._pictures_left).encode()
+        self._sections[summary.study_instance_uid] = (self._parts.tell(), len(section))
+        self._parts.write(section)
         self._pictures_left -= min(self._pictures_left, len(reported.study.included))
         self.studies.append(summary)
         if self._progress is not None:
@@ -121,8 +123,8 @@ class RunReport:
 
         def write_report(file: Any) -> None:
             file.write(render_head(self.description, counts, self.studies).encode())
-            self._parts.seek(0)
-            shutil.copyfileobj(self._parts, file)
+            for study in worst_first(self.studies):
+                file.write(self._section(study))
             file.write(render_foot(self.description).encode())
 
         write_atomically(self.output / REPORT, write_report)
@@ -130,6 +132,14 @@ class RunReport:
         write_atomically(self.output / LIST, lambda file: file.write(as_csv(self.studies)))
         text = json.dumps(self.as_json(exit_code, seconds), indent=1, allow_nan=False) + "\n"
         write_atomically(self.output / RESULT, lambda file: file.write(text.encode()))
+
+    def _section(self, study: StudySummary) -> bytes:
+        """Return the section of a study."""
+        if study.study_instance_uid not in self._sections:
+            return render_unfinished(study, self.description).encode()
+        start, size = self._sections[study.study_instance_uid]
+        self._parts.seek(start)
+        return self._parts.read(size)
 
     def as_json(self, exit_code: int, seconds: Mapping[str, float]) -> dict[str, Any]:
         """Return what ``result.json`` holds; ``result.schema.json`` is the authority."""

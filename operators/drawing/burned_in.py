@@ -14,13 +14,11 @@ from PIL import Image, ImageDraw
 
 from operators.drawing.colours import BOX
 from operators.drawing.contours import drawn_contours
-from operators.drawing.displayed import displayed
+from operators.drawing.displayed import displayed, true_aspect
 from operators.drawing.marks import BLACK, GREY, WHITE, Rectangle, band_of, draw_box, draw_outline, font_of
-from operators.reading.scope import plane_spacing
 from operators.records.images import Segmentation
 from operators.records.states import State
 
-MOST_OBLONG = 8  # sides of a pixel
 SMALLEST, LARGEST = 1024, 2048  # longest side of the radiograph in the picture, pixels
 LINES_PER_SIDE = 48  # lines of text that would fill the longest side: legible when a viewer shows all of it
 
@@ -39,7 +37,7 @@ def burn(segmentation: Segmentation, words: Words) -> NDArray[np.uint8]:
     localization = segmentation.localization
     pixels = localization.classification.radiograph.pixels
     header = segmentation.source.header
-    radiograph = _scaled(displayed(pixels, header), plane_spacing(header).aspect)
+    radiograph = _scaled(displayed(pixels, header), true_aspect(header))
     scale = (radiograph.width / pixels.shape[1], radiograph.height / pixels.shape[0])
     draw, size = ImageDraw.Draw(radiograph), _font_size(radiograph)
     for mask in segmentation.masks:
@@ -67,10 +65,10 @@ def burn(segmentation: Segmentation, words: Words) -> NDArray[np.uint8]:
 def _scaled(pixels: NDArray[np.float32], aspect: float) -> Image.Image:
     """Return a radiograph (rows, columns) [0, 1] in grey, its longest side between SMALLEST and LARGEST.
 
-    ``aspect``, the height of a pixel over its width, is drawn true unless it cannot be meant.
+    ``aspect`` is the height of a pixel over its width.
     """
     grey = Image.fromarray(np.round(pixels * 255).astype(np.uint8))
-    width, height = grey.width, grey.height * (aspect if 1 / MOST_OBLONG <= aspect <= MOST_OBLONG else 1)
+    width, height = grey.width, grey.height * aspect
     factor = min(max(width, height, SMALLEST), LARGEST) / max(width, height)
     size = max(1, round(width * factor)), max(1, round(height * factor))
     return grey.resize(size, Image.Resampling.BICUBIC).convert("RGB")

@@ -1,4 +1,4 @@
-"""A radiograph as its header has it displayed: dark beyond its shutters, its overlays drawn in."""
+"""A radiograph as its header has it displayed: the shape of its pixels, its shutters dark, its overlays drawn in."""
 
 from __future__ import annotations
 
@@ -9,6 +9,20 @@ from pydicom.dataset import Dataset
 from operators.reading.display.overlays import overlay_planes
 from operators.reading.display.shutters import exposed, shutter_level
 from operators.reading.scope import plane_spacing
+
+MOST_OBLONG = 8  # sides of a pixel
+
+
+def true_aspect(header: Dataset) -> float:
+    """Return the height of a pixel over its width as a picture shows it; 1 where what the header says cannot be meant.
+
+    Parameters
+    ----------
+    header
+        The normalised header of the image.
+    """
+    aspect = plane_spacing(header).aspect
+    return aspect if 1 / MOST_OBLONG <= aspect <= MOST_OBLONG else 1.0
 
 
 def displayed(pixels: NDArray[np.float32], header: Dataset, *, overlays: bool = True) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from operators.drawing.colours import HEAT
 from operators.drawing.contours import drawn_contours
-from operators.drawing.displayed import displayed
+from operators.drawing.displayed import displayed, true_aspect
 from operators.records.geometry import PixelBox
 from operators.records.images import BoxMark, Picture, Segmentation
 
@@ -29,15 +29,19 @@ def draw(segmentation: Segmentation) -> Picture:
     shown = displayed(
         pixels, header, overlays=header.get("BurnedInAnnotation") == "NO"
     )  # else text may name the patient
-    rows, columns = pixels.shape
+    (rows, columns), aspect = pixels.shape, true_aspect(header)
+    heat = None
+    if localization.classification.has_finding:
+        heat = encode(heat_picture(localization.heatmap), "WEBP", quality=50, alpha_quality=80, method=4)
     return Picture(
         columns,
         rows,
         encode(grey_picture(shown), "JPEG", quality=85),
-        encode(heat_picture(localization.heatmap), "WEBP", quality=50, alpha_quality=80, method=4),
-        tuple(mark(number, box, columns, rows) for number, box in enumerate(localization.boxes, start=1)),
+        heat,
+        tuple(mark(number, box, (rows, columns), aspect) for number, box in enumerate(localization.boxes, start=1)),
         tuple(tuple(drawn_contours(mask)) for mask in segmentation.masks),
         localization.map_name,
+        aspect,
     )
 
 
@@ -58,14 +62,16 @@ def heat_picture(heatmap: NDArray[np.float32]) -> Image.Image:
     return picture
 
 
-def mark(number: int, box: PixelBox, columns: int, rows: int) -> BoxMark:
-    """Return a box with the tag of its number: above it where there is room, else inside, never beyond the image."""
-    height = max(columns, rows) * TEXT_PER_SIDE * 1.3
+def mark(number: int, box: PixelBox, size: tuple[int, int], aspect: float = 1.0) -> BoxMark:
+    """Return a box with the tag of its number: above it where there is room, else inside, never beyond the picture.
+
+    ``size`` of the image is (rows, columns); ``aspect`` is the height of a pixel over its width.
+    """
+    across, down, upper = size[1], size[0] * aspect, box.top * aspect
+    height = max(across, down) * TEXT_PER_SIDE * 1.3
     width = height * (0.45 + 0.45 * len(str(number)))
-    top = box.top - height if box.top >= height else box.top
-    return BoxMark(
-        number, box, (max(min(box.left, columns - width), 0), min(top, max(rows - height, 0)), width, height)
-    )
+    top = upper - height if upper >= height else upper
+    return BoxMark(number, box, (max(min(box.left, across - width), 0), min(top, max(down - height, 0)), width, height))
 
 
 def svg_path(polygons: Iterable[NDArray[np.float64]]) -> str:

@@ -25,39 +25,48 @@ for _name in (FONT, BOLD):
 
 
 class PictureDrawing(Flowable):
-    """The radiograph, and beside it the same with heat map, boxes and outlines, whose lines stay sharp at any zoom.
+    """The radiograph, and, if there is a finding, beside it the same with heat map, boxes and outlines.
+
+    Lines stay sharp at any zoom, and pixels have their true shape.
 
     Parameters
     ----------
     picture
         What is drawn.
     width, height
-        The most that both together may take, points.
+        The most that both places together may take, points; a radiograph alone takes one of them.
     """
 
     def __init__(self, picture: Picture, width: float, height: float) -> None:
         super().__init__()
         self.picture = picture
-        self.scale = min((width - GAP) / 2 / picture.columns, height / picture.rows)
-        self.width, self.height = 2 * picture.columns * self.scale + GAP, picture.rows * self.scale + 4
+        self.scale = min((width - GAP) / 2 / picture.columns, height / picture.height)
+        places = 1 if picture.heat is None else 2
+        self.width = places * picture.columns * self.scale + (places - 1) * GAP
+        self.height = picture.height * self.scale + 4
 
     def draw(self) -> None:
-        """Draw on the canvas; within, a unit is a pixel of the original image, with y down."""
+        """Draw on the canvas; within, a unit is the width of a pixel of the original image, with y down."""
+        self._draw_at(0, None)
+        if self.picture.heat is not None:
+            self._draw_at(self.picture.columns * self.scale + GAP, self.picture.heat)
+
+    def _draw_at(self, shift: float, heat: bytes | None) -> None:
+        """Draw the radiograph, with its layers where there is a heat map."""
         picture, canvas = self.picture, self.canv
-        size = (picture.columns, picture.rows)
-        for shift in (0, picture.columns * self.scale + GAP):
-            canvas.saveState()
-            canvas.translate(shift, 4)
-            canvas.scale(self.scale, self.scale)
-            canvas.drawImage(ImageReader(io.BytesIO(picture.radiograph)), 0, 0, *size)
-            if shift:
-                canvas.setFillAlpha(0.55)
-                canvas.drawImage(ImageReader(io.BytesIO(picture.heat)), 0, 0, *size, mask="auto")
-                canvas.setFillAlpha(1)
-                canvas.translate(0, picture.rows)
-                canvas.scale(1, -1)
-                self._draw_lines()
-            canvas.restoreState()
+        size = (picture.columns, picture.height)
+        canvas.saveState()
+        canvas.translate(shift, 4)
+        canvas.scale(self.scale, self.scale)
+        canvas.drawImage(ImageReader(io.BytesIO(picture.radiograph)), 0, 0, *size)
+        if heat is not None:
+            canvas.setFillAlpha(0.55)
+            canvas.drawImage(ImageReader(io.BytesIO(heat)), 0, 0, *size, mask="auto")
+            canvas.setFillAlpha(1)
+            canvas.translate(0, picture.height)
+            canvas.scale(1, -1)
+            self._draw_lines()
+        canvas.restoreState()
 
     def _draw_lines(self) -> None:
         canvas, point = self.canv, 1 / self.scale
@@ -66,8 +75,9 @@ class PictureDrawing(Flowable):
             canvas.setStrokeColor(colour)
             for polygon in (polygon for outline in self.picture.outlines for polygon in outline):
                 path = canvas.beginPath()
-                path.moveTo(*polygon[0])
-                for corner in polygon[1:]:
+                corners = polygon * (1, self.picture.aspect)
+                path.moveTo(*corners[0])
+                for corner in corners[1:]:
                     path.lineTo(*corner)
                 path.close()
                 canvas.drawPath(path)
@@ -75,12 +85,12 @@ class PictureDrawing(Flowable):
             self._draw_box(mark, point)
 
     def _draw_box(self, mark: BoxMark, point: float) -> None:
-        canvas, box = self.canv, mark.box
+        canvas, box, aspect = self.canv, mark.box, self.picture.aspect
         for width, colour, dash in ((2.2, HALO, []), (1.1, BOX, [4 * point, 2 * point])):
             canvas.setLineWidth(width * point)
             canvas.setStrokeColor(colour)
             canvas.setDash(dash)
-            canvas.rect(box.left, box.top, box.width, box.height)
+            canvas.rect(box.left, box.top * aspect, box.width, box.height * aspect)
         left, top, width, height = mark.tag
         canvas.setFillColor(BOX)
         canvas.rect(left, top, width, height, stroke=0, fill=1)

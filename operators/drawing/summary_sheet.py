@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from operators.drawing.burned_in import MOST_OBLONG, Words
+from operators.drawing.burned_in import Words
 from operators.drawing.colours import BOX
 from operators.drawing.marks import BLACK, GREY, WHITE, band_of, draw_box, draw_outline, font_of
 from operators.records.images import Picture
@@ -31,15 +31,12 @@ class Tile:
         The lines below it.
     picture
         None for an image that was not analysed.
-    aspect
-        Height of a pixel over its width.
     in_doubt
         Whether its boxes are dashed.
     """
 
     words: tuple[str, ...]
     picture: Picture | None = None
-    aspect: float = 1.0
     in_doubt: bool = False
 
 
@@ -70,17 +67,16 @@ def _draw(tile: Tile) -> Image.Image:
     words = band_of([(line, SIZE, WHITE) for line in tile.words], SIDE, GAP // 2)
     drawn = Image.new("RGB", (SIDE, SIDE + words.height))
     if tile.picture is not None:
-        radiograph = _radiograph(tile.picture, tile.aspect, tile.in_doubt)
+        radiograph = _radiograph(tile.picture, tile.in_doubt)
         drawn.paste(radiograph, ((SIDE - radiograph.width) // 2, (SIDE - radiograph.height) // 2))
     drawn.paste(words, (0, SIDE))
     return drawn
 
 
-def _radiograph(picture: Picture, aspect: float, in_doubt: bool) -> Image.Image:
+def _radiograph(picture: Picture, in_doubt: bool) -> Image.Image:
     """Return a radiograph with boxes, their numbers and outlines, its longest side SIDE."""
-    width, height = picture.columns, picture.rows * (aspect if 1 / MOST_OBLONG <= aspect <= MOST_OBLONG else 1)
-    factor = SIDE / max(width, height)
-    size = max(1, round(width * factor)), max(1, round(height * factor))
+    factor = SIDE / max(picture.columns, picture.height)
+    size = max(1, round(picture.columns * factor)), max(1, round(picture.height * factor))
     with Image.open(io.BytesIO(picture.radiograph)) as stored:
         drawn = stored.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     draw, scale = ImageDraw.Draw(drawn), (size[0] / picture.columns, size[1] / picture.rows)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from operators.reading.normalised_header import is_referable
-from operators.records.images import Classification
+from operators.records.images import Localization
 from operators.records.reasons import REASONS, DoubtReason
 
 
@@ -18,15 +18,18 @@ class Remark(StrEnum):
     NO_SPACING = "Imager Pixel Spacing in the header is not plausible and not used, so no size in mm is given"
     NO_TERM_OF_PART = "Body Part Examined in the header is no defined term and not used; the coded region is"
     NO_TERM_OF_VIEW = "View Position in the header is no defined term and not used"
-    NOT_REFERABLE = "a UID of the header is invalid, so no DICOM object can refer to the image; see the report"
+    UNMARKED = "no place is marked"
+    NOT_REFERABLE = "a UID of the header is invalid, so no DICOM object can refer to the image"
 
 
-def remarks(classification: Classification) -> Iterator[Remark | DoubtReason]:
+def remarks(localization: Localization) -> Iterator[Remark | DoubtReason]:
     """Yield what holds for an image, the reasons for doubt first."""
-    source = classification.source
+    classification, source = localization.classification, localization.source
     yield from (*classification.doubts, *classification.radiograph.relaxed)
     if classification.disputed:
         yield Remark.DISPUTED
+    if localization.unmarked:
+        yield Remark.UNMARKED
     if source.header.get("BurnedInAnnotation") == "YES":
         yield Remark.BURNED_IN
     if source.was_emptied("ImagerPixelSpacing"):
@@ -39,15 +42,25 @@ def remarks(classification: Classification) -> Iterator[Remark | DoubtReason]:
         yield Remark.NOT_REFERABLE
 
 
-def in_words(remark: Remark | DoubtReason, classification: Classification) -> str:
+def in_words(remark: Remark | DoubtReason, localization: Localization) -> str:
     """Return a remark with what is known of this image."""
+    classification = localization.classification
     if isinstance(remark, DoubtReason):
         relaxed = remark in classification.radiograph.relaxed
         return f"{phrase(remark)} ({'accepted by app.yaml' if relaxed else 'so never called normal'})"
     if remark is Remark.DISPUTED:
         opinions = ", ".join(f"{opinion.bundle} {opinion.state}" for opinion in classification.opinions)
         return f"{remark} ({opinions})"
+    if remark is Remark.UNMARKED:
+        return unmarked_in_words(localization)
     return str(remark)
+
+
+def unmarked_in_words(localization: Localization) -> str:
+    """Return why an image with a finding has no box, as it stands within a sentence."""
+    if localization.minimum_score > 0:
+        return f"{Remark.UNMARKED}, as the heat map has no peak of {localization.minimum_score:.2f} or more"
+    return f"{Remark.UNMARKED}, as the heat map has no peak"
 
 
 def phrase(reason: DoubtReason) -> str:

@@ -89,13 +89,17 @@ def _reference(source: SourceImage) -> Dataset:
 
 def _words(segmentation: Segmentation, number: int, provenance: Provenance) -> Words:
     models = ", ".join(f"{model.name} {model.version}" for model in provenance.models)
-    classification = segmentation.localization.classification
-    blue = "Blue, dashed: region in doubt" if classification.state == State.DOUBT else "Blue: suspected region"
+    localization = segmentation.localization
+    blue = (
+        "Blue, dashed: region in doubt"
+        if localization.classification.state == State.DOUBT
+        else "Blue: suspected region"
+    )
     legend = f"{blue}, its number and score. White: its outline. " if segmentation.masks else ""
     source = segmentation.source
     shown = place(source.body_part, source.laterality, source.view_position)
     return Words(
         head=f"{APPLICATION} {provenance.version} · {RESEARCH_USE_ONLY}",
-        state=(f"Image {number} · {shown}", *describe_state(classification, provenance.finding)),
+        state=(f"Image {number} · {shown}", *describe_state(localization, provenance.finding)),
         foot=f"{legend}Not for measurement. Models: {models}.",
     )

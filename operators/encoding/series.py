@@ -8,10 +8,10 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from operators.encoding.remarks import phrase
+from operators.encoding.remarks import phrase, unmarked_in_words
 from operators.encoding.requests import ImageRequest, ObjectKind, SeriesSubject
 from operators.records.codes import BODY_PARTS, in_sentence
-from operators.records.images import Classification
+from operators.records.images import Localization
 from operators.records.provenance import Provenance, equipment, study_identity
 from operators.records.sources import SourceImage
 from operators.records.states import State
@@ -90,10 +90,12 @@ def add_image_laterality(ds: Dataset, source: SourceImage) -> None:
         ds.ImageLaterality = source.laterality
 
 
-def describe_state(classification: Classification, finding: Code) -> tuple[str, str]:
-    """Return state and probability of an image in words, the probability with what it is of."""
+def describe_state(localization: Localization, finding: Code) -> tuple[str, ...]:
+    """Return in words state and probability of an image, with what it is of, and, if no place is marked, why."""
+    classification = localization.classification
     state = "doubt: the classifiers disagree" if classification.disputed else _STATES[classification.state]
     reasons = "; ".join(phrase(reason) for reason in classification.doubts)
     if reasons:
         state = f"doubt: {reasons}" if classification.withheld else f"{state}; {reasons}"
-    return state, f"probability of {in_sentence(finding)} {classification.probability:.2f}"
+    probability = f"probability of {in_sentence(finding)} {classification.probability:.2f}"
+    return (state, probability, unmarked_in_words(localization)) if localization.unmarked else (state, probability)

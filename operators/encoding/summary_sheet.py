@@ -14,7 +14,6 @@ from operators.encoding.requests import StudyRequest
 from operators.encoding.secondary_capture import capture, complete_capture
 from operators.encoding.series import add_body_part, derive_series_uid, describe_series, describe_state
 from operators.reading.normalised_header import is_referable
-from operators.reading.scope import plane_spacing
 from operators.records.codes import place
 from operators.records.images import EncodedImage
 from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance, equipment
@@ -64,10 +63,9 @@ def _tile(number: int, image: EncodedImage | ExcludedImage, provenance: Provenan
     title = f"Image {number}{' · ' if shown else ''}{shown}"
     if isinstance(image, ExcludedImage):
         return Tile((title, f"not analysed, {image.state}: {REASONS[image.reason].meaning}"))
-    classification = image.segmentation.localization.classification
-    words = (title, *describe_state(classification, provenance.finding))
-    aspect = plane_spacing(image.source.header).aspect
-    return Tile(words, image.picture, aspect, classification.state == State.DOUBT)
+    localization = image.segmentation.localization
+    words = (title, *describe_state(localization, provenance.finding))
+    return Tile(words, image.picture, localization.classification.state == State.DOUBT)
 
 
 def _words(request: StudyRequest) -> Words:

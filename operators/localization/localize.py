@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from operators.localization.activation_maps import activation_map, is_absolute, made_rule
 from operators.localization.boxes import Array, Found, find_boxes
 from operators.records.geometry import paste
@@ -12,11 +14,11 @@ from operators.records.rules import BoxRule, MapRule
 def localize(classification: Classification, rule: BoxRule) -> Localization:
     """Make the map that the image was classified for and find its boxes.
 
-    An image without a finding has no box, nor has one whose map is the same everywhere.
+    An image without a finding has no box, nor has one whose map is the same everywhere or below the rule's least score.
     """
     cells = activation_map(classification)
     found = find_boxes(classification, cells, rule) if classification.has_finding else []
-    return localization_of(classification, cells, found)
+    return dataclasses.replace(localization_of(classification, cells, found), minimum_score=rule.minimum_score)
 
 
 def localization_of(

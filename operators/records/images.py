@@ -171,7 +171,7 @@ class Localization:
 
     No box: nothing to outline. ``map_rule`` is the rule of the map that was made, which for a normal image may be less
     than what was asked for. The scores are peaks of the map: probabilities, unless ``relative`` says that the map has
-    no absolute scale.
+    no absolute scale. No box scores less than ``minimum_score``.
     """
 
     classification: Classification
@@ -180,9 +180,15 @@ class Localization:
     scores: tuple[float, ...]
     map_rule: MapRule = PLAIN
     relative: bool = False
+    minimum_score: float = 0.0
 
     def __post_init__(self) -> None:
         _freeze(self.heatmap)
+
+    @property
+    def unmarked(self) -> bool:
+        """Whether the image has a finding, and nothing on its map is bright enough for a box."""
+        return self.classification.has_finding and not self.boxes
 
     @property
     def map_name(self) -> str:
@@ -215,7 +221,7 @@ class Segmentation:
 
 @dataclass(frozen=True, slots=True)
 class BoxMark:
-    """A box in original pixels, and the tag with its number: ``left``, ``top``, ``width``, ``height``."""
+    """A box in original pixels, and in the picture the tag of its number: ``left``, ``top``, ``width``, ``height``."""
 
     number: int
     box: PixelBox
@@ -224,19 +230,27 @@ class BoxMark:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image and its layers; coordinates are pixel edges of the original image.
+    """An image and its layers; boxes and outlines are pixel edges of the original image.
 
-    ``radiograph`` is a JPEG, ``heat`` a WebP with an alpha channel, both stretched to ``columns`` x ``rows``;
-    ``outlines`` are closed polygons (n, 2) of (column, row), per box, none where nothing was outlined.
+    The picture is ``columns`` wide and ``height`` high: pixels are drawn in their true shape. ``radiograph`` is a JPEG,
+    ``heat`` a WebP with an alpha channel, both stretched to that size; ``heat`` is None for an image without a finding.
+    ``aspect`` is the height of a pixel over its width. ``outlines`` are closed polygons (n, 2) of (column, row), per
+    box, none where nothing was outlined.
     """
 
     columns: int
     rows: int
     radiograph: bytes
-    heat: bytes
+    heat: bytes | None
     boxes: tuple[BoxMark, ...]
     outlines: tuple[tuple[NDArray[np.float64], ...], ...]
     map_name: str
+    aspect: float = 1.0
+
+    @property
+    def height(self) -> float:
+        """Of the picture, in columns of the image."""
+        return self.rows * self.aspect
 
 
 @dataclass(frozen=True, slots=True, eq=False)

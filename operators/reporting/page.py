@@ -1,14 +1,16 @@
 """Records -> one self-contained HTML page that a person reads; no script, no font and no picture from elsewhere.
 
-The page is written as the run goes: a section per study while it is in memory, the head with the table of all studies
-when their summaries are complete.
+A section is rendered while its study is in memory, the head with the table of all studies when their summaries are
+complete; the caller puts the sections in the order of the table (``worst_first``).
+
+Files are named as ``result.json`` names them, whatever ``report: patient_data`` says: by their paths in the input.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, select_autoescape
@@ -24,7 +26,17 @@ from operators.records.states import WORST_FIRST
 from operators.records.study import ReportedStudy
 from operators.reporting.output_folder import study_folder
 from operators.reporting.summaries import ImageSummary, StudySummary
-from operators.reporting.words import STATES, burned_in, files_by_kind, ignored_files, opinions, patient_data
+from operators.reporting.words import (
+    STATES,
+    burned_in,
+    files_by_kind,
+    ignored_files,
+    name_files,
+    opinions,
+    patient_data,
+    printable,
+    state_of,
+)
 
 _HIDDEN = (
     "Without pictures: patient data are part of this one, and report: patient_data in app.yaml does not allow them."
@@ -39,6 +51,7 @@ class _Row:
     anchor: str
     summary: StudySummary
     places: tuple[str, ...]
+    files: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +60,11 @@ class _Shown:
 
     name: str
     summary: ImageSummary
+    state: str
     place: str
-    opinions: str
-    picture: Picture | None
-    without_picture: str
+    opinions: str = ""
+    picture: Picture | None = None
+    without_picture: str = ""
 
 
 def _csp_source(text: str) -> str:
@@ -69,6 +83,7 @@ _TEMPLATES.filters |= {
     "data_uri": data_uri,
     "svg_path": svg_path,
     "percent": "{:.2%}".format,
+    "printable": printable,
 }
 _TEMPLATES.globals |= {
     "STATES": STATES,
@@ -81,8 +96,7 @@ _TEMPLATES.globals |= {
 
 def render_head(description: RunDescription, counts: Mapping[str, int], studies: Sequence[StudySummary]) -> str:
     """Return the page up to its first study: the counts, and a table of all studies, the worst first."""
-    rows = [_Row(_anchor(study), study, _places(study)) for study in studies]
-    rows.sort(key=lambda row: (WORST_FIRST.index(row.summary.state), -(row.summary.probability or 0)))
+    rows = [_Row(_anchor(study), study, _places(study), name_files(study)) for study in worst_first(studies)]
     return _TEMPLATES.get_template("head.html").render(
         run=description,
         finding=in_sentence(description.provenance.finding),
@@ -91,6 +105,11 @@ def render_head(description: RunDescription, counts: Mapping[str, int], studies:
         rows=rows,
         states=WORST_FIRST,
     )
+
+
+def worst_first(studies: Iterable[StudySummary]) -> list[StudySummary]:
+    """Return studies in the order of the page: the worst state first, and of one state the highest probability."""
+    return sorted(studies, key=lambda study: (WORST_FIRST.index(study.state), -(study.probability or 0)))
 
 
 def render_study(reported: ReportedStudy, summary: StudySummary, description: RunDescription, pictures: int) -> str:
@@ -102,18 +121,35 @@ def render_study(reported: ReportedStudy, summary: StudySummary, description: Ru
             without = _HIDDEN
         elif isinstance(image, EncodedImage) and left > 0:
             picture, left = image.picture, left - 1
-        where = place(result.body_part, result.laterality, result.view_position)
-        shown.append(_Shown(f"{anchor}-{number}", result, where, opinions(image), picture, without))
+        state, where = state_of(image), place(result.body_part, result.laterality, result.view_position)
+        shown.append(_Shown(f"{anchor}-{number}", result, state, where, opinions(image), picture, without))
+    patient = patient_data(reported.study) if description.patient_data else {}
+    return _section(summary, shown, description, patient)
+
+
+def render_unfinished(summary: StudySummary, description: RunDescription) -> str:
+    """Return the section of a study of which the run kept no more than its files and why it was not finished."""
+    anchor = _anchor(summary)
+    shown = [
+        _Shown(f"{anchor}-{number}", result, STATES[result.state], place(None))
+        for number, result in enumerate(summary.images, start=1)
+    ]
+    return _section(summary, shown, description, {})
+
+
+def _section(
+    study: StudySummary, shown: Sequence[_Shown], description: RunDescription, patient: Mapping[str, str]
+) -> str:
     return _TEMPLATES.get_template("study.html").render(
         run=description,
         finding=in_sentence(description.provenance.finding),
-        anchor=anchor,
-        study=summary,
+        anchor=_anchor(study),
+        study=study,
         images=shown,
-        places=_places(summary),
-        patient=patient_data(reported.study) if description.patient_data else {},
-        files=files_by_kind([written.file for written in summary.outputs]),
-        classified=len(reported.study.included),
+        places=_places(study),
+        patient=patient,
+        files=files_by_kind([written.file for written in study.outputs]),
+        classified=sum(image.summary.probability is not None for image in shown),
     )
 
 

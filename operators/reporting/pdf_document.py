@@ -24,7 +24,7 @@ from operators.records.run_description import RunDescription
 from operators.records.sources import ExcludedImage
 from operators.records.study import Study, StudyOutcome
 from operators.reporting.summaries import ImageSummary, summarise
-from operators.reporting.words import STATES, burned_in, opinions, patient_data
+from operators.reporting.words import STATES, burned_in, opinions, patient_data, state_of
 
 MOST_PICTURES = 40  # per document; the other images are listed
 MARGIN = 18 * mm
@@ -129,7 +129,7 @@ def _images(
         result = summarise(image)
         picture = None if isinstance(image, ExcludedImage) else next(left, None)
         probability = "" if result.probability is None else f", probability of {finding} {result.probability:.2f}"
-        lines = [_text(f"Image {number}: {STATES[result.state]}{probability}", HEADING)]
+        lines = [_text(f"Image {number}: {state_of(image)}{probability}", HEADING)]
         lines.append(_text(place(result.body_part, result.laterality, result.view_position)))
         lines += [_text(text) for text in (*_reason_texts(result), result.detail, opinions(image)) if text]
         if result.probability is not None:
@@ -170,7 +170,8 @@ def _end(description: RunDescription) -> Iterable[Flowable]:
         f"The probability is that of {finding}, calibrated on validation data; it is not the patient's risk. The heat "
         "map (orange) shows where it comes from, boxes (dashed) are cut from it, and an outline (solid) is what the "
         "Segment Anything Model sees in a box. A score is the peak of the heat map in the box, and no probability "
-        f"that the box holds {finding}. An area holds at the detector plane: the patient's own is smaller."
+        f"that the box holds {finding}. Images that are called normal have no heat map. An area holds at the detector "
+        "plane: the patient's own is smaller."
     )
     yield _text("Limits", HEADING)
     yield from (_text(f"- {limit}") for limit in description.limits)

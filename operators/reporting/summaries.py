@@ -71,7 +71,7 @@ def summarise(image: EncodedImage | ExcludedImage, outputs: tuple[str, ...] = ()
         source.sop_instance_uid,
         classification.state,
         None,
-        "; ".join(in_words(remark, classification) for remark in remarks(classification)) or None,
+        "; ".join(in_words(remark, localization) for remark in remarks(localization)) or None,
         *about,
         classification.probability,
         boxes=tuple(zip(localization.boxes, localization.scores, strict=True)),

@@ -8,10 +8,12 @@ from datetime import date
 from pydicom.dataset import Dataset
 
 from operators.encoding.object_kinds import KIND_OF_NAME
+from operators.encoding.remarks import phrase
 from operators.records.images import EncodedImage
 from operators.records.sources import ExcludedImage, Ignored, SourceImage
 from operators.records.states import State
 from operators.records.study import Study
+from operators.reporting.summaries import StudySummary
 
 STATES: Mapping[State, str] = {
     State.ABNORMAL: "abnormal",
@@ -29,6 +31,27 @@ _PATIENT: Mapping[str, str] = {
     "StudyDate": "Study date",
     "AccessionNumber": "Accession number",
 }
+
+
+def state_of(image: EncodedImage | ExcludedImage) -> str:
+    """Return the state of an image in words, with the reasons if they alone keep it from being called normal."""
+    if isinstance(image, ExcludedImage):
+        return STATES[image.state]
+    classification = image.segmentation.localization.classification
+    if classification.withheld:
+        return f"doubt: {'; '.join(phrase(reason) for reason in classification.doubts)}"
+    return STATES[classification.state]
+
+
+def printable(file: str) -> str:
+    """Return the name of a file with what no page can show, or what would reorder its text, as escape sequences."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in file)
+
+
+def name_files(study: StudySummary) -> str:
+    """Return the first file of a study and how many more there are."""
+    first, more = printable(study.images[0].file), len(study.images) - 1
+    return f"{first} and {more} more" if more else first
 
 
 def ignored_files(counts: Mapping[str, int]) -> list[tuple[int, str]]:

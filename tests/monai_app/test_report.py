@@ -18,6 +18,7 @@ from PIL import Image
 
 from operators.drawing.contours import contours
 from operators.drawing.layers import RADIOGRAPH_SIDE, draw, heat_picture, mark, svg_path
+from operators.drawing.pdf_picture import GAP, PictureDrawing
 from operators.encoding.object_kinds import KIND_OF_NAME, OBJECT_KINDS
 from operators.records.codes import place
 from operators.records.geometry import PixelBox
@@ -32,7 +33,7 @@ from operators.records.states import WORST_FIRST
 from operators.records.study import ReportedStudy, Study, StudyOutcome
 from operators.reporting.output_folder import write_study
 from operators.reporting.page import render_foot, render_head, render_study
-from operators.reporting.summaries import StudySummary
+from operators.reporting.summaries import StudySummary, summarise
 from operators.reporting.words import STATES, files_by_kind, patient_data
 from tests.phantoms import classification, radiograph, source_image
 
@@ -162,13 +163,81 @@ def test_the_page_says_what_it_must(page):
     assert text.count(RESEARCH_USE_ONLY) == 2
 
 
+def unmarked(minimum_score: float = 0.3, **overrides: Any) -> EncodedImage:
+    """An image with a finding whose map is too faint for a box."""
+    whole = segmentation(**overrides)
+    localization = dataclasses.replace(whole.localization, boxes=(), scores=(), minimum_score=minimum_score)
+    record = Segmentation(localization, (), ())
+    return EncodedImage(record, {}, (), (), draw(record))
+
+
+@pytest.mark.parametrize("state", ["abnormal", "doubt"])
+def test_an_image_with_a_finding_and_without_a_box_says_why(tmp_path, state):
+    image = unmarked(state=state)
+    said = "no place is marked, as the heat map has no peak of 0.30 or more"
+    assert summarise(image).detail == said
+    page = page_of(tmp_path, image)
+    assert said in Reader(page).text
+    assert "Boxes of image" not in page
+    assert page.count('class="heat"') == 1, "the map is shown: it is all there is to see"
+    assert "0.30" not in summarise(unmarked(0.0, state=state)).detail
+    assert summarise(encoded(state=state)).detail is None
+
+
+@pytest.mark.parametrize("overrides", [{"state": "normal"}, {"state": "doubt", "withheld": True}])
+def test_an_image_without_a_finding_is_shown_once_and_without_a_heat_map(tmp_path, overrides):
+    whole = segmentation(**overrides)
+    record = Segmentation(dataclasses.replace(whole.localization, boxes=(), scores=()), (), ())
+    picture = draw(record)
+    assert picture.heat is None
+    page = page_of(tmp_path, EncodedImage(record, {}, (), (), picture))
+    assert page.count("<figure>") == page.count("data:image/jpeg") == 1
+    assert not [part for part in ("data:image/webp", "Heat map (", "Heat map opacity", 't-heat" id') if part in page]
+    assert "Nothing was found, so there is no heat map." in page
+
+
+NAMES = {
+    "ward 3/DOE_JANE <1>.dcm": "ward 3/DOE_JANE &lt;1&gt;.dcm",
+    "caf\u00e9/\u9aa8.dcm": "caf\u00e9/\u9aa8.dcm",
+    "a\nb\u202egpj.dcm": "a\\nb\\u202egpj.dcm",
+    "not utf-8 \udcff.dcm": "not utf-8 \\udcff.dcm",
+}
+
+
+@pytest.mark.parametrize("patient_data", [False, True])
+def test_every_image_is_named_by_its_file_as_in_the_input(tmp_path, patient_data):
+    images = []
+    for name in NAMES:
+        source = source_image()
+        images.append(encoded(source=dataclasses.replace(source, file=dataclasses.replace(source.file, name=name))))
+    page = page_of(tmp_path, *images, page=dataclasses.replace(DESCRIPTION, patient_data=patient_data))
+    page.encode()
+    assert re.findall('<p class="file">(.*?)</p>', page, re.DOTALL) == list(NAMES.values())
+    first = next(iter(NAMES.values()))
+    assert f"{first} and 3 more</a>" in page, "the table of studies names the first"
+
+
+@pytest.mark.parametrize("aspect", [0.5, 1.0, 2.0])
+def test_pixels_that_are_not_square_are_drawn_in_their_shape(tmp_path, aspect):
+    ds = radiograph(ImagerPixelSpacing=[0.2 * aspect, 0.2])
+    image = encoded(source=source_image(ds))
+    assert image.picture.aspect == pytest.approx(aspect)
+    page = page_of(tmp_path, image)
+    assert page.count(f'viewBox="0 0 128 {160 * aspect:g}"') == 2
+    (box,) = re.findall('class="shape box" x="20" y="([^"]*)" width="40" height="([^"]*)"', page)
+    assert [float(edge) for edge in box] == [30 * aspect, 50 * aspect]
+    assert (f'transform="scale(1 {aspect:g})"' in page) is (aspect != 1)
+    places = PictureDrawing(image.picture, 500, 500)
+    assert places.width - GAP == pytest.approx(2 * (places.height - 4) * 128 / 160 / aspect)
+
+
 def test_the_radiograph_is_in_the_page_once(page):
     assert page.count("data:image/jpeg") == page.count("data:image/webp") == 2  # of two images
 
 
 def test_the_table_of_studies_names_the_worst_first():
     studies = [
-        StudySummary(f"1.{number}", None, state, probability, (), ())
+        StudySummary(f"1.{number}", None, state, probability, (), (summarise(encoded()),))
         for number, (state, probability) in enumerate(
             [
                 ("normal", 0.1),
@@ -268,8 +337,10 @@ def test_heat_is_opaque_where_the_map_is_hot():
 
 
 def test_a_box_s_number_stays_beside_the_box():
-    assert mark(1, PixelBox(20, 30, 60, 80), 128, 160).tag[1] < 30
-    assert mark(12, PixelBox(20, 0, 60, 80), 128, 160).tag[1] == 0
+    assert mark(1, PixelBox(20, 30, 60, 80), (160, 128)).tag[1] < 30
+    assert mark(12, PixelBox(20, 0, 60, 80), (160, 128)).tag[1] == 0
+    left, top, _, height = mark(1, PixelBox(20, 30, 60, 80), (160, 128), aspect=2).tag
+    assert (left, top + height) == (20, 60)
 
 
 def corners(path: str) -> Sequence[Sequence[complex]]:

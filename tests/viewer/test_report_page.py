@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -18,6 +19,7 @@ from operators.reporting.output_folder import write_study
 from operators.reporting.page import render_foot, render_head, render_study
 from tests.monai_app.test_report import COUNTS, DESCRIPTION
 from tests.phantoms import classification, source_image
+from tests.phantoms import radiograph as radiograph_header
 from training.datasets.phantoms import draw_phantom, mask_box
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -33,12 +35,19 @@ if os.environ.get("OSTEOMAP_EXTERNAL") != "required":
         pytest.skip("not installed: chromium", allow_module_level=True)
 
 
-def image(seed: int, finding: str, state: str) -> EncodedImage:
+ASPECT = 1.5  # height of a pixel over its width, of the second image
+LONG_NAME = "ward 3/" + "radiograph_of_the_left_hand_" * 8 + "1.dcm"
+
+
+def image(seed: int, finding: str, state: str, aspect: float = 1.0, file: str = "hand.dcm") -> EncodedImage:
     phantom = draw_phantom(seed, finding)
     rows, columns = phantom.pixels.shape
+    header = {"ImagerPixelSpacing": [0.2 * aspect, 0.2]}
     found = finding != "none"
     boxes = (PixelBox(*mask_box(phantom.mask)), PixelBox(columns - 30, 0, columns, 40)) if found else ()
-    radiograph = Radiograph(source_image(), phantom.pixels)
+    source = source_image(radiograph_header(f"{seed}", **header))
+    source = dataclasses.replace(source, file=dataclasses.replace(source.file, name=file))
+    radiograph = Radiograph(source, phantom.pixels)
     record = classification(state=state, rows=rows, columns=columns, radiograph=radiograph)
     localization = Localization(record, phantom.mask.astype(np.float32), boxes, (0.9, 0.4)[: len(boxes)])
     masks = (phantom.mask, np.zeros_like(phantom.mask))[: len(boxes)]
@@ -72,10 +81,11 @@ CONTRASTS = """all => {
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> Path:
-    """A page of two studies: a finding, a normal image and a declined one; then a file that names no study."""
+    """A page of two studies: two findings, a normal image and a declined one; then a file that names no study."""
     folder = tmp_path_factory.mktemp("report")
     declined = ExcludedImage(source_image(body_part="CHEST"), "declined", "body_part_out_of_scope", "a note")
-    images = (image(1, "step", "abnormal"), image(2, "none", "normal"), declined)
+    findings = image(1, "step", "abnormal"), image(3, "step", "doubt", ASPECT, LONG_NAME)
+    images = (*findings, image(2, "none", "normal"), declined)
     lost = ExcludedImage(source_image().file, "failed", "unreadable_file", "export the image again")
     studies = [
         ReportedStudy(Study("1.2.3", images), StudyOutcome("abnormal", 0.9), {}),
@@ -193,6 +203,42 @@ def test_the_layers_lie_where_the_radiograph_lies(opened):
     ]
     assert areas[0] == pytest.approx(areas[1], abs=0.1)
     assert areas[0]["x"] < areas[2]["x"] < areas[0]["x"] + areas[0]["width"]
+
+
+def test_a_normal_image_has_one_picture_and_no_heat_map(opened):
+    page = opened()
+    articles = page.locator("article:has(figure)")
+    assert [articles.nth(number).locator("figure").count() for number in range(3)] == [2, 2, 1]
+    normal = articles.nth(2)
+    assert normal.locator(".layers > input").evaluate_all("all => all.map(e => e.className)") == ["t-large"]
+    assert "Heat map" not in normal.inner_text()
+    assert normal.locator("figure image").bounding_box()["width"] > 100
+
+
+@pytest.mark.parametrize("figure", [1, 2])
+def test_pixels_have_their_true_shape(opened, figure):
+    page = opened()
+    ratios = []
+    for number in (0, 1):
+        picture = page.locator("article").nth(number).locator(f"figure:nth-child({figure})")
+        box = picture.locator("image, use").first.bounding_box()
+        view = [float(edge) for edge in picture.locator("svg").first.get_attribute("viewBox").split()]
+        assert box["height"] / box["width"] == pytest.approx(view[3] / view[2], rel=0.01)
+        ratios.append(view[3])
+    assert ratios[1] / ratios[0] == pytest.approx(ASPECT)
+
+
+def test_box_and_outline_lie_on_each_other_in_an_image_of_oblong_pixels(opened):
+    page = opened()
+    parts = (".boxes .box", ".outlines .outline")
+    box, outline = (page.locator("article").nth(1).locator(part).first.bounding_box() for part in parts)
+    assert [outline[edge] for edge in box] == pytest.approx([box[edge] for edge in box], abs=6)  # of lines
+
+
+def test_each_image_is_named_by_its_file(opened):
+    page = opened("phone")
+    assert page.locator(".file").all_inner_texts()[:2] == ["hand.dcm", LONG_NAME]
+    assert page.locator("#studies a").first.inner_text() == "hand.dcm and 3 more"
 
 
 def test_the_table_leads_to_each_study(opened):

@@ -76,7 +76,7 @@ def _head(localization: Localization, provenance: Provenance) -> list[hd.pr.Text
     lines = (
         f"{APPLICATION} {provenance.version}: {RESEARCH_USE_ONLY}",
         place(source.body_part, source.laterality, source.view_position),
-        ", ".join(describe_state(localization.classification, provenance.finding)),
+        ", ".join(describe_state(localization, provenance.finding)),
     )
     return [
         hd.pr.TextObject(

@@ -142,8 +142,8 @@ def _view(source: SourceImage) -> str:
 
 def _remarks(image: EncodedImage) -> Iterator[str]:
     """Yield what a reader has to know of an image that was analysed, as sentences."""
-    classification = image.segmentation.localization.classification
-    for remark in remarks(classification):
+    localization = image.segmentation.localization
+    for remark in remarks(localization):
         if remark is not Remark.BURNED_IN:  # the report shows no picture
-            text = _SENTENCES.get(remark) or in_words(remark, classification)
+            text = _SENTENCES.get(remark) or in_words(remark, localization)
             yield f"{text[0].upper()}{text[1:]}."

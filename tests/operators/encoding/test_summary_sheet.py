@@ -75,7 +75,7 @@ def test_pixels_that_are_not_square_are_drawn_in_their_shape():
     picture = draw(segmentation(0))  # 160 x 128, grey of one level
     sizes = []
     for aspect in (1.0, 0.5):
-        grey = draw_sheet([Tile((), picture, aspect)], WORDS)
+        grey = draw_sheet([Tile((), dataclasses.replace(picture, aspect=aspect))], WORDS)
         shown = (grey > 20).all(axis=-1) & (grey < 90).all(axis=-1)
         sizes.append([(shown.mean(axis=axis) > 0.1).sum() for axis in (1, 0)])
     (rows, columns), (flat_rows, flat_columns) = sizes

@@ -37,10 +37,12 @@ from pydicom.uid import (
 )
 
 from operators.encoding.remarks import Remark, remarks
+from operators.localization.localize import localize
 from operators.reading import study_index
 from operators.reading.decoder import Decoder, FileReader
 from operators.reading.folder import list_files
 from operators.reading.study_index import StudyIndex, index_files
+from operators.records.rules import BoxRule
 from operators.records.sources import ExcludedImage, Ignored, SourceFile, SourceImage
 from operators.records.study import Study
 from tests.built_studies import build_study
@@ -296,7 +298,9 @@ def test_an_implausible_spacing_is_told_of_its_image(tmp_path, reader):
         save(ds, tmp_path / f"{number}.dcm")
     (study,) = studies_of(index_files(list_files(tmp_path), reader))
     assert [image.imager_pixel_spacing_mm for image in study.included] == [None, None, (0.2, 0.2)]
-    told = [Remark.NO_SPACING in remarks(classification(source=image)) for image in study.included]
+    rule = BoxRule("peaks", 0.5, 0.0)
+    localizations = [localize(classification(source=image), rule) for image in study.included]
+    told = [Remark.NO_SPACING in remarks(localization) for localization in localizations]
     assert told == [True, True, False]
 
 
