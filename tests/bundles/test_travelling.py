@@ -18,6 +18,7 @@ from PIL import Image
 from operators.networks.loading import load_bundle
 from operators.records.errors import BundleError, OsteoMapError
 from tests.phantoms import stored_phantom
+from training.phantoms import main as write_phantoms
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUNDLES = sorted(path.name for path in (ROOT / "bundles").iterdir() if path.is_dir())
@@ -84,6 +85,19 @@ def test_a_workflow_is_made_without_data(bundle):
         )
         assert isinstance(workflow.network_def, torch.nn.Module)
         assert Path(workflow.bundle_root) == bundle
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["msk_cnn", "msk_resnet50", "msk_sam"])
+def test_a_training_workflow_has_the_properties_that_monai_names(name, tmp_path):
+    assert write_phantoms([str(tmp_path / "data"), "--count", "20", "--seed", "3"]) == 0
+    folders = {"dataset_dir": str(tmp_path / "data"), "output_dir": "run", "loader_workers": 0}
+    cache = {} if name == "msk_sam" else {"cache_dir": "cache"}
+    config = str(ROOT / "bundles" / name / "configs" / "train.json")
+    workflow = ConfigWorkflow(config, workflow_type="train", **folders, **cache)
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    assert workflow.train_inferer is workflow.val_inferer
 
 
 def test_a_relative_path_in_another_working_directory_is_the_same_bundle(tmp_path, monkeypatch):
