@@ -22,8 +22,11 @@ HEADINGS = {
     BOXES: "FROC of ways to find boxes, on the application's map",
 }
 NOTE = (
-    "Lines and dots in bold: what the application does. FROC: boxes of all images, ranked by their score, however the "
-    "classifier calls the image. Bars: 95 % intervals over resampled patients, where there are ten or more."
+    "Bold: what the application does. Bars: 95 % intervals over resampled patients, where there are ten or more. "
+    "IoU and Dice: overlap of two areas, 0 to 1.\n"
+    "FROC: the share of all findings that are met if so many false boxes per image are allowed; boxes of abnormal and "
+    "normal images are ranked by their score.\n"
+    "Pointing game: the share of abnormal images whose map is brightest inside the expert's mask."
 )
 Panel = tuple[str, Mapping[str, tuple[str, str, str]]]  # heading, {measure: (name in the legend, colour, marker)}
 BOX_PANELS: tuple[Panel, ...] = (
@@ -130,4 +133,4 @@ def _dots(axes: Axes, results: Sequence[ArmResult], heading: str, measures: Mapp
         if results[row].arm.kind != results[row - 1].arm.kind:
             axes.axhline(row - 0.5, color=GREY, lw=0.8)
     axes.set_xlim(0, 1)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=len(measures), fontsize=9)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), fontsize=9)
