@@ -35,7 +35,7 @@ BINS = 256
 
 
 def find_boxes(classification: Classification, cells: Array, rule: BoxRule) -> Found:
-    """Return the boxes of an activation map (h, w), the brightest first; a flat map has none."""
+    """Return the boxes of an activation map (h, w), the brightest first; a flat or a faint map has none."""
     if np.ptp(cells) <= FLAT:
         return []
     return shown(suppress(METHODS[rule.method](classification, cells, rule), rule.overlap), rule.minimum_score)[
@@ -44,8 +44,8 @@ def find_boxes(classification: Classification, cells: Array, rule: BoxRule) -> F
 
 
 def shown(found: Found, minimum_score: float) -> Found:
-    """Return the boxes whose score is at least ``minimum_score``, and the first, the brightest, whatever its score."""
-    return [item for number, item in enumerate(found) if number == 0 or item[0] >= minimum_score]
+    """Return the boxes whose score is at least ``minimum_score``."""
+    return [item for item in found if item[0] >= minimum_score]
 
 
 def suppress(found: Found, overlap: float) -> Found:

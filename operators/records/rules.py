@@ -97,7 +97,7 @@ class BoxRule:
         Of ``components``: ``fraction``, ``threshold`` x the map's maximum; ``otsu``, the cut that splits the map's
         values best in two (Otsu, 1979).
     minimum_score
-        A box with a smaller score is dropped, but for the image's first: what is not called normal shows where.
+        A box with a smaller score is dropped; an image that is left without one says so (``Localization.unmarked``).
     overlap
         Non-maximum suppression: a box gives way to a brighter one if their IoU is at least this.
 

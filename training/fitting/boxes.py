@@ -92,7 +92,7 @@ def fit_boxes(images: Sequence[MappedImage], points: Mapping[str, Any], rule: Bo
 
 
 def _f1(found: Sequence[Found], expert: Sequence[Sequence[Any]], least: float) -> float:
-    """Return the F1 of boxes whose score is at least ``least``; the first of an image always stays."""
+    """Return the F1 of boxes whose score is at least ``least``."""
     matched = kept = true = 0
     for boxes, wanted in zip(found, expert, strict=True):
         taken = [box for _, box in shown(boxes, least)]

@@ -53,11 +53,19 @@ def test_a_faint_finding_keeps_its_box_beside_a_bright_one():
     assert len(localize(record, BoxRule("peaks", 0.6, 0.0)).boxes) == 2
 
 
-def test_a_further_box_needs_the_least_score_and_the_first_does_not():
-    record = classification(two_findings(0, 4))
-    assert len(localize(record, BoxRule("peaks", 0.5, 0.0, minimum_score=0.6)).boxes) == 1
-    assert len(localize(record, BoxRule("peaks", 0.5, 0.0, minimum_score=1.0)).boxes) == 1
-    assert len(localize(record, BoxRule("peaks", 0.5, 0.0, minimum_score=0.35)).boxes) == 2
+@pytest.mark.parametrize(("minimum_score", "boxes"), [(0.35, 2), (0.6, 1), (1.0, 0)])
+def test_every_box_needs_the_least_score_the_first_too(minimum_score, boxes):
+    found = localize(classification(two_findings(0, 4)), BoxRule("peaks", 0.5, 0.0, minimum_score=minimum_score))
+    assert len(found.boxes) == len(found.scores) == boxes
+    assert found.unmarked is (boxes == 0)
+    assert found.minimum_score == minimum_score
+    assert found.heatmap.max() > 0.9
+
+
+def test_an_image_without_a_finding_is_not_called_unmarked():
+    rule = BoxRule("peaks", 0.5, 0.0, minimum_score=1.0)
+    assert not localize(classification(state="normal"), rule).unmarked
+    assert not localize(classification(state="doubt", withheld=True), rule).unmarked
 
 
 def test_a_box_gives_way_to_a_brighter_one_that_it_overlaps():
