@@ -121,7 +121,8 @@ class AnalysedImage:
     def objects(self) -> Mapping[str, Dataset]:
         """The DICOM objects of the image by kind: ``seg``, ``heatmap``, ``sc``, ``gsps``, ``labelmap``.
 
-        Each look reads one anew from where it waits on disk.
+        ``image`` is the image itself where the input was a picture and no DICOM file. Each look reads one anew from
+        where it waits on disk.
         """
         objects = {} if isinstance(self.record, ExcludedImage) else self.record.objects
         return StoredObjects(objects.stored, whole=True) if isinstance(objects, StoredObjects) else objects

@@ -102,7 +102,7 @@ def _analyse(analyser: Analyser, source: Path, output: Path, tell: Tell | None) 
     with analyser.index(files) as index:
         seconds = {"read": time.perf_counter() - started}
         uids = index.study_uids
-        logger.info("%d DICOM files of %d studies, %d other files", index.files, len(uids), index.ignored_files)
+        logger.info("%d images of %d studies, %d other files", index.files, len(uids), index.ignored_files)
         for kind, number in index.ignored.items():
             if kind is not None:
                 logger.info("%d of the other files: %s", number, kind.replace("_", " "))

@@ -46,6 +46,7 @@ def radiograph(
     if stored is None:
         ds.BitsStored, ds.HighBit = bits, bits - 1
         ds.WindowCenter, ds.WindowWidth = 2 ** (bits - 1), 2**bits
+    ds.BurnedInAnnotation = "NO"
     for keyword, value in header.items():
         if value is None:
             if keyword in ds:

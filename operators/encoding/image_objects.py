@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from operators.drawing.layers import draw
 from operators.encoding.compression import compress
-from operators.encoding.object_kinds import OBJECT_KINDS
+from operators.encoding.object_kinds import OBJECT_KINDS, SOURCE
 from operators.encoding.requests import ImageRequest, ObjectKind, SeriesSubject
 from operators.reading.normalised_header import is_referable
 from operators.records.errors import EncodingError
@@ -27,6 +27,8 @@ def encode_image(
     subject: SeriesSubject | None = None,
 ) -> EncodedImage:
     """Build the objects of an image; none if its UIDs are invalid, as no valid object could refer to it.
+
+    Of a picture that was wrapped, its own DICOM image is among them.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ def encode_image(
     objects: dict[str, Dataset] = {}
     own = SeriesSubject.of([segmentation.source])
     if is_referable(segmentation.source.header):
-        for kind in OBJECT_KINDS:
+        for kind in (SOURCE, *OBJECT_KINDS):
             if kind.of_image is not None and (kind.required or kind.name in rule.kinds):
                 alone = kind.segmentation and rule.segmentation_series_per_image
                 series = (own if alone else subject or own, alone)

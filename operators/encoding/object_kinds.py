@@ -1,7 +1,7 @@
 """The table of the DICOM objects that OsteoMAP writes. A new object is a row here, a module that builds it, and a test.
 
 The objects of an image are built in this order, then those of its study; the structured report comes last, as it refers
-to all others.
+to all others. ``SOURCE`` is no result: it is what results refer to where the input was a picture and no DICOM image.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from operators.encoding.secondary_capture import encode_secondary_capture
 from operators.encoding.seg import encode_labelmap, encode_seg
 from operators.encoding.sr.report import encode_report
 from operators.encoding.summary_sheet import encode_summary_sheet
+from operators.encoding.wrapped_picture import encode_wrapped_picture
 
 OBJECT_KINDS = (
     ObjectKind("seg", 9001, "segmentation", "Outlines (SEG)", of_image=encode_seg, required=True, segmentation=True),
@@ -38,5 +39,10 @@ OBJECT_KINDS = (
         required=True,
     ),
 )
-KIND_OF_NAME = {kind.name: kind for kind in OBJECT_KINDS}
+SOURCE = ObjectKind(
+    *("image", 1, "wrapped picture", "The picture as a DICOM image (Secondary Capture)"),
+    of_image=encode_wrapped_picture,
+    required=True,
+)
+KIND_OF_NAME = {kind.name: kind for kind in (*OBJECT_KINDS, SOURCE)}
 OPTIONAL_KINDS = tuple(kind.name for kind in OBJECT_KINDS if not kind.required)

@@ -18,6 +18,7 @@ class Remark(StrEnum):
     NO_SPACING = "Imager Pixel Spacing in the header is not plausible and not used, so no size in mm is given"
     NO_TERM_OF_PART = "Body Part Examined in the header is no defined term and not used; the coded region is"
     NO_TERM_OF_VIEW = "View Position in the header is no defined term and not used"
+    PICTURE = "a picture without a DICOM header; boxes lie on image_<n>.dcm, turned as the EXIF data of the picture say"
     UNMARKED = "no place is marked"
     NOT_REFERABLE = "a UID of the header is invalid, so no DICOM object can refer to the image"
 
@@ -38,6 +39,8 @@ def remarks(localization: Localization) -> Iterator[Remark | DoubtReason]:
         yield Remark.NO_TERM_OF_PART
     if source.was_emptied("ViewPosition"):
         yield Remark.NO_TERM_OF_VIEW
+    if source.file.picture:
+        yield Remark.PICTURE
     if not is_referable(source.header):
         yield Remark.NOT_REFERABLE
 

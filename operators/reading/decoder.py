@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from operators.reading.dicom_file import NotDicomError
+from operators.reading.dicom_file import NotDicomError, PictureError
 from operators.reading.normalised_header import check_identity, without_descriptions
 from operators.records.errors import ImageError, InvalidDicomError, UnsupportedImageError
 from operators.records.reasons import DeclinedReason, FailedReason
@@ -79,22 +79,24 @@ class Decoder:
             self._child.communicate()
             self._child = None
 
-    def header(self, data: FileData) -> HeaderReply:
+    def header(self, data: FileData, *, picture: bool = False) -> HeaderReply:
         """Read a header.
 
         Parameters
         ----------
         data
             Path of the file, its bytes, or a file object that is read to its end.
+        picture
+            Whether it is a PNG or JPEG picture, of which the header of its Secondary Capture is wanted.
 
         Raises
         ------
         NotDicomError
-            If the file is not DICOM.
-        InvalidDicomError
-            If it is DICOM and cannot be read.
+            If the file is not DICOM, or is no picture although it should be; PictureError if it is one unexpectedly.
+        UnsupportedImageError, InvalidDicomError
+            If it is what it should be, and cannot be read.
         """
-        reply, _ = self._ask("header", data)
+        reply, _ = self._ask("picture_header" if picture else "header", data)
         header, problem = Dataset.from_json(reply["header"]), None
         try:
             check_identity(header)
@@ -135,7 +137,7 @@ class Decoder:
             request["bytes"] = len(content)
         child = self._start()
         deadline = time.monotonic() + self._timeout_s
-        damaged = FailedReason.UNREADABLE_FILE if job == "header" else FailedReason.PIXEL_DATA_CORRUPT
+        damaged = FailedReason.UNREADABLE_FILE if job.endswith("header") else FailedReason.PIXEL_DATA_CORRUPT
         try:
             stdin = cast(BinaryIO, child.stdin)
             stdin.write(json.dumps(request).encode() + b"\n" + content)
@@ -152,7 +154,7 @@ class Decoder:
             self.close()
             raise InvalidDicomError(damaged, "the decoder crashed on this file; export the image again") from error
         if "not_dicom" in reply:
-            raise NotDicomError
+            raise PictureError if reply["picture"] else NotDicomError
         if "error" in reply:
             raise _error_of(reply["error"])
         return reply, body
@@ -221,12 +223,17 @@ class FileReader:
         self._descriptions = descriptions
 
     def header(self, file: SourceFile) -> HeaderReply | None:
-        """Read a header; None for a file that is not DICOM; raises InvalidDicomError if it cannot be read."""
+        """Read a header; None for a file that is not DICOM; raises ImageError if it cannot be read.
+
+        A picture that is not to be wrapped is ignored.
+        """
         if file.problem is not None:
             raise InvalidDicomError(FailedReason.UNREADABLE_FILE, file.problem)
         try:
             with self._alone():
-                reply = self._decoder.header(file.data)
+                reply = self._decoder.header(file.data, picture=file.picture)
+        except PictureError:
+            return HeaderReply(Dataset(), False, None, (), "", Ignored.PICTURE)
         except NotDicomError:
             return None
         return reply if self._descriptions else replace(reply, header=without_descriptions(reply.header))

@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from operators.reading.bounded_file import HeaderLimitError
-from operators.reading.dicom_file import NotDicomError, read_header, read_stored_values
+from operators.reading.dicom_file import NotDicomError, PictureError, read_header, read_stored_values
 from operators.reading.grey_scale import padding_range, render
 from operators.reading.normalised_header import header_digest, normalise, picture_description
+from operators.reading.pictures.picture_file import is_picture, read_picture, read_picture_header
 from operators.reading.scope import is_image
 from operators.records.errors import ImageError, InvalidDicomError
 from operators.records.provenance import is_own_object
@@ -60,14 +61,25 @@ def _digest(stored: NDArray[np.integer]) -> str:
 
 def _read_header(data: Path | bytes) -> tuple[dict[str, Any], bytes]:
     with _processor_time(HEADER_SECONDS):
+        if is_picture(data):
+            raise PictureError
         header, has_pixels = read_header(data)
         copy, changes = normalise(header)
         reply = {"header": copy.to_json_dict(), "changes": changes, "pixel_data": has_pixels}
         return reply | {"sha256": header_digest(copy), "ignored": _ignored(header, copy, has_pixels)}, b""
 
 
+def _read_picture_header(data: Path | bytes) -> tuple[dict[str, Any], bytes]:
+    with _processor_time(HEADER_SECONDS):
+        if not is_picture(data):
+            raise NotDicomError
+        copy, changes = normalise(read_picture_header(data))
+        reply = {"header": copy.to_json_dict(), "changes": changes, "pixel_data": True}
+        return reply | {"sha256": header_digest(copy), "ignored": None}, b""
+
+
 def _read_pixels(data: Path | bytes) -> tuple[dict[str, Any], bytes]:
-    read = read_stored_values(data)
+    read = read_picture(data) if is_picture(data) else read_stored_values(data)
     header, stored = read.header, read.values
     picture, (copy, _) = render(stored, header), normalise(header)
     of_picture = f"{_digest(stored)} {padding_range(header)} {picture_description(copy)}"
@@ -77,11 +89,13 @@ def _read_pixels(data: Path | bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def _read_digest(data: Path | bytes) -> tuple[dict[str, Any], bytes]:
-    return {"sha256": _digest(read_stored_values(data).values)}, b""
+    read = read_picture(data) if is_picture(data) else read_stored_values(data)
+    return {"sha256": _digest(read.values)}, b""
 
 
 _JOBS: Mapping[str, Callable[[Path | bytes], tuple[dict[str, Any], bytes]]] = {
     "header": _read_header,
+    "picture_header": _read_picture_header,
     "pixels": _read_pixels,
     "digest": _read_digest,
 }
@@ -91,15 +105,15 @@ def _answer(job: str, data: Path | bytes) -> tuple[dict[str, Any], bytes]:
     """Do one job in the child and return (reply, body)."""
     try:
         return _JOBS[job](data)
-    except NotDicomError:
-        return {"not_dicom": True}, b""
+    except NotDicomError as error:
+        return {"not_dicom": True, "picture": isinstance(error, PictureError)}, b""
     except ImageError as error:
         return {"error": _describe(error)}, b""
     except OSError as error:
         detail = f"the file cannot be read ({type(error).__name__}); check access rights or export the image again"
         return {"error": _describe(InvalidDicomError(FailedReason.UNREADABLE_FILE, detail))}, b""
     except BaseException as error:  # noqa: BLE001 - around decoders, in a child process
-        reason = FailedReason.UNREADABLE_FILE if job == "header" else FailedReason.PIXEL_DATA_CORRUPT
+        reason = FailedReason.UNREADABLE_FILE if job.endswith("header") else FailedReason.PIXEL_DATA_CORRUPT
         detail = f"the file cannot be read ({type(error).__name__}); check access rights or export the image again"
         return {"error": _describe(InvalidDicomError(reason, detail))}, b""
 

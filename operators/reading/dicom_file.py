@@ -48,6 +48,10 @@ class NotDicomError(Exception):
     """The file is not DICOM at all."""
 
 
+class PictureError(NotDicomError):
+    """The file is not DICOM, but a PNG or JPEG picture."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredValues:
     """The pixels of a file as they are stored.

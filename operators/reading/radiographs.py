@@ -35,7 +35,7 @@ def read_radiograph(source: SourceImage, scope: Scope, decoder: Decoder) -> Radi
         the reason is coded.
     """
     unknown_part = source.was_emptied("BodyPartExamined") or source.was_emptied("AnatomicRegionSequence")
-    check_scope(source.header, scope, unknown_part=unknown_part)
+    check_scope(source.header, scope, unknown_part=unknown_part, picture=source.file.picture)
     if not source.has_pixel_data:
         raise UnsupportedImageError(DeclinedReason.NO_PIXEL_DATA, "no pixel data; send the whole image")
     reply = _pixels_of(source, decoder)

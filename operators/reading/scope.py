@@ -135,13 +135,15 @@ def is_image(header: Dataset, *, has_pixel_data: bool) -> bool:
     return has_pixel_data
 
 
-def check_scope(header: Dataset, scope: Scope, *, unknown_part: bool = False) -> None:
+def check_scope(header: Dataset, scope: Scope, *, unknown_part: bool = False, picture: bool = False) -> None:
     """Raise unless the header is that of a radiograph in scope.
 
     Parameters
     ----------
     unknown_part
         Whether the source named a body part, but by no term or code that is known, so that it is not in ``header``.
+    picture
+        Whether the header is that of a wrapped picture: that it is a radiograph says whoever has it analysed.
 
     Raises
     ------
@@ -150,7 +152,8 @@ def check_scope(header: Dataset, scope: Scope, *, unknown_part: bool = False) ->
     InvalidDicomError
         If an attribute that decoding needs is absent or impossible.
     """
-    _check_kind(header, scope)
+    if not picture:
+        _check_kind(header, scope)
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise UnsupportedImageError(DeclinedReason.MULTI_FRAME, "several frames; only single-frame images are read")
     if header.get("SamplesPerPixel", 1) != 1 or header.get("PhotometricInterpretation") not in (

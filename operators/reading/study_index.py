@@ -18,11 +18,11 @@ from pydicom.dataset import Dataset
 
 from operators.reading.decoder import FileReader
 from operators.reading.scope import body_part, imager_pixel_spacing_mm, laterality
-from operators.records.errors import ImageError, InvalidDicomError, UnsupportedImageError
+from operators.records.errors import ImageError, UnsupportedImageError, contradictory
 from operators.records.reasons import DeclinedReason, FailedReason, Reason
 from operators.records.sources import ExcludedImage, HeaderReply, Ignored, SourceFile, SourceImage, contradictions
 from operators.records.states import State
-from operators.records.study import Study, internal_error
+from operators.records.study import Study, internal_error, of_one_patient
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ CREATE TABLE file (
     study INTEGER, series_number INTEGER, instance_number INTEGER, name BLOB, path BLOB, in_memory INTEGER,
     header TEXT, has_pixel_data INTEGER, changes TEXT, sha256 TEXT, state TEXT, reason TEXT, detail TEXT
 );
+CREATE TABLE picture (name BLOB, path BLOB, in_memory INTEGER);
 CREATE INDEX by_study ON file (study, series_number, instance_number, name);
 CREATE TABLE instance (uid TEXT PRIMARY KEY, file INTEGER, number INTEGER) WITHOUT ROWID;
 """
@@ -51,6 +52,8 @@ class StudyIndex:
         self._database.executescript(_SCHEMA)
         self._lock = threading.Lock()
         self._in_memory: list[bytes] = []
+        self._has_dicom = False
+        self._of_pictures = False  # whether what is indexed are pictures, as there is no DICOM file
         self.ignored: Counter[Ignored | None] = Counter()  # None: files that are not DICOM
         self.files = 0
 
@@ -71,18 +74,23 @@ class StudyIndex:
 
         A file that cannot be read, or does not say who it is, is kept with its problem; the second file of a SOP
         Instance UID is a duplicate, or contradicts the first. A file that is not DICOM is only counted, as is an object
-        that is no image, and one that this application made.
+        that is no image, and one that this application made. A picture waits for ``add_pictures``.
         """
         reply: HeaderReply | None = None
         problem: ImageError | None = None
         try:
             reply = reader.header(file)
+            if reply is not None and reply.ignored == Ignored.PICTURE:
+                self._database.execute("INSERT INTO picture VALUES (?, ?, ?)", self._stored(file))
+                return
+            self._has_dicom |= reply is not None and reply.ignored != Ignored.OWN_OBJECT
             if reply is None or reply.ignored is not None:
                 self.ignored[None if reply is None else reply.ignored] += 1
                 return
             problem = reply.problem
         except ImageError as error:
             problem = error
+            self._has_dicom |= file.problem is None and (file.content is not None or os.access(file.path, os.R_OK))
         self.files += 1
         header = Dataset() if reply is None else reply.header
         if reply is not None and reply.changes:  # by tag, never by value
@@ -97,6 +105,24 @@ class StudyIndex:
         if problem is None:
             instance = (str(header.SOPInstanceUID), row, self._number)
             self._database.execute("INSERT OR REPLACE INTO instance VALUES (?, ?, ?)", instance)
+
+    def add_pictures(self, reader: FileReader) -> None:
+        """Add the PNG and JPEG pictures that were met if the input has no DICOM file; beside one they are ignored.
+
+        In folders of DICOM files they are previews, which must not become studies of their own. Results of an earlier
+        run are no such files.
+        """
+        count = int(self._database.execute("SELECT COUNT(*) FROM picture").fetchone()[0])
+        if count and self._has_dicom:
+            self.ignored[Ignored.PICTURE] += count
+            logger.info(
+                "pictures (PNG, JPEG) beside DICOM files are ignored: %d; analyse them without the others", count
+            )
+        elif count:
+            logger.info("no DICOM file, so the pictures (PNG, JPEG) are analysed: %d; see image_<n>.dcm", count)
+            self._of_pictures = True
+            for row in self._database.execute("SELECT name, path, in_memory FROM picture ORDER BY rowid"):
+                self.add(self._source_file(*row), reader)
 
     @property
     def ignored_files(self) -> int:
@@ -123,7 +149,7 @@ class StudyIndex:
             return None
         row, number, *of_file, known = met
         if known is None:  # it was excluded as contradictory
-            return _contradictory("identifiers or pixels")
+            return contradictory("identifiers or pixels")
         first = self._source_file(*of_file)
         differing = contradictions(Dataset.from_json(json.loads(known)), header)
         if not differing and not first.equals(file):
@@ -137,7 +163,7 @@ class StudyIndex:
         if not differing:
             detail = "another file of this run has the same SOP Instance UID and the same pixels"
             return UnsupportedImageError(DeclinedReason.DUPLICATE_INSTANCE, detail)
-        problem = _contradictory(", ".join(differing))
+        problem = contradictory(", ".join(differing))
         self._exclude(row, number, problem)
         return problem
 
@@ -160,16 +186,12 @@ class StudyIndex:
         uid = str(header.get("StudyInstanceUID") or "") or _NO_STUDY
         self._database.execute("INSERT OR IGNORE INTO study (uid) VALUES (?)", (uid,))
         numbers = (int(header.get(keyword) or 0) for keyword in ("SeriesNumber", "InstanceNumber"))
-        if file.content is not None:
-            self._in_memory.append(file.content)
         known = reply is not None and (problem is None or problem.reason == DeclinedReason.DUPLICATE_INSTANCE)
         inserted = self._database.execute(
             "INSERT INTO file SELECT number, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM study WHERE uid = ?",
             (
                 *numbers,
-                os.fsencode(file.name),
-                os.fsencode(file.path),
-                None if file.content is None else len(self._in_memory) - 1,
+                *self._stored(file),
                 header.to_json() if known else None,
                 reply is not None and reply.has_pixel_data,
                 None if reply is None else json.dumps(reply.changes),
@@ -196,7 +218,7 @@ class StudyIndex:
             images: tuple[SourceImage | ExcludedImage, ...]
             try:
                 images = tuple(self._image(row) for row in self._rows("*", uid))
-                images = images if uid is None else _of_one_patient(uid, images)
+                images = images if uid is None else of_one_patient(uid, images)
             except Exception as error:  # noqa: BLE001 - a mistake of ours costs one study, not those behind it
                 outcome = internal_error(error, f"study {uid}").outcome
                 names = self.file_names(uid)
@@ -217,7 +239,14 @@ class StudyIndex:
 
     def _source_file(self, name: bytes, path: bytes, in_memory: int | None) -> SourceFile:
         content = None if in_memory is None else self._in_memory[in_memory]
-        return SourceFile(Path(os.fsdecode(path)), os.fsdecode(name), content)
+        return SourceFile(Path(os.fsdecode(path)), os.fsdecode(name), content, picture=self._of_pictures)
+
+    def _stored(self, file: SourceFile) -> tuple[bytes, bytes, int | None]:
+        """Return name, path and place of the content of a file, as ``_source_file`` takes them."""
+        if file.content is not None:
+            self._in_memory.append(file.content)
+        place = None if file.content is None else len(self._in_memory) - 1
+        return os.fsencode(file.name), os.fsencode(file.path), place
 
     def _rows(self, columns: str, study_uid: str | None) -> list[Any]:
         with self._lock:
@@ -234,6 +263,7 @@ def index_files(files: Iterable[SourceFile], reader: FileReader) -> StudyIndex:
     try:
         for file in files:
             index.add(file, reader)
+        index.add_pictures(reader)
     except BaseException:
         index.close()
         raise
@@ -257,11 +287,6 @@ def source_image(file: SourceFile, reply: HeaderReply) -> SourceImage:
     )
 
 
-def _contradictory(differing: str) -> InvalidDicomError:
-    detail = f"another file of this run has the same SOP Instance UID and other {differing}; correct them at the source"
-    return InvalidDicomError(FailedReason.HEADER_INVALID, detail)
-
-
 def _pixel_digest(reader: FileReader, file: SourceFile) -> str | ImageError:
     try:
         return reader.pixel_digest(file)
@@ -271,21 +296,3 @@ def _pixel_digest(reader: FileReader, file: SourceFile) -> str | ImageError:
 
 def _reason(state: str, reason: str) -> Reason:
     return DeclinedReason(reason) if state == State.DECLINED else FailedReason(reason)
-
-
-def _of_one_patient(
-    study_uid: str, images: tuple[SourceImage | ExcludedImage, ...]
-) -> tuple[SourceImage | ExcludedImage, ...]:
-    """Return the images of a study; if they name different patients, none is analysed: no report could be right.
-
-    A missing Patient ID contradicts none.
-    """
-    sources = [image.source for image in images]
-    named = {str(source.header.get("PatientID") or "") for source in sources if isinstance(source, SourceImage)}
-    if len(named - {""}) <= 1:
-        return images
-    detail = "the files of this study name different patients; correct Patient ID or Study Instance UID at the source"
-    problem = InvalidDicomError(FailedReason.HEADER_INVALID, detail)
-    logger.error("study %s: %s, %s: %s", study_uid, *problem.outcome)
-    files = (source.file if isinstance(source, SourceImage) else source for source in sources)
-    return tuple(ExcludedImage(file, *problem.outcome) for file in files)

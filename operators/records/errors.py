@@ -105,3 +105,9 @@ def system_error(error: BaseException | None) -> OSError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def contradictory(differing: str) -> InvalidDicomError:
+    """Return what is wrong with a file if another one has its SOP Instance UID and other values, which are named."""
+    detail = f"another file of this run has the same SOP Instance UID and other {differing}; correct them at the source"
+    return InvalidDicomError(FailedReason.HEADER_INVALID, detail)

@@ -31,12 +31,15 @@ class SourceFile:
         The bytes of a file in memory; None: they are read from ``path``.
     problem
         Why it cannot be read, in one line, if listing the folder has told already; it may stand for a whole folder.
+    picture
+        Whether it is a PNG or JPEG picture, which is analysed as the Secondary Capture that it is wrapped in.
     """
 
     path: Path
     name: str
     content: bytes | None = None
     problem: str | None = None
+    picture: bool = False
 
     @property
     def data(self) -> Path | bytes:
@@ -59,10 +62,11 @@ class SourceFile:
 
 
 class Ignored(StrEnum):
-    """Why a DICOM object is counted and otherwise passed over: it says nothing of an image to analyse."""
+    """Why a DICOM object or a picture is counted and otherwise passed over."""
 
     OWN_OBJECT = "own_objects"  # a report about it would make the next one, without an end
-    NO_IMAGE = "non_images"
+    NO_IMAGE = "non_images"  # it says nothing of an image to analyse
+    PICTURE = "pictures"  # PNG or JPEG beside DICOM files: a preview of one of them, most likely
 
 
 @dataclass(frozen=True, slots=True, eq=False)

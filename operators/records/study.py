@@ -12,8 +12,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydicom.dataset import Dataset
 
-from operators.records.errors import AnalysisCancelledError, ImageError, InternalError
+from operators.records.errors import AnalysisCancelledError, ImageError, InternalError, InvalidDicomError
 from operators.records.images import EncodedImage
+from operators.records.reasons import FailedReason
 from operators.records.sources import ExcludedImage, SourceFile, SourceImage
 from operators.records.states import State
 
@@ -161,3 +162,21 @@ class ReportedStudy:
     study: Study[EncodedImage]
     outcome: StudyOutcome
     objects: Mapping[str, Dataset]
+
+
+def of_one_patient(
+    study_uid: str, images: tuple[SourceImage | ExcludedImage, ...]
+) -> tuple[SourceImage | ExcludedImage, ...]:
+    """Return the images of a study; if they name different patients, none is analysed: no report could be right.
+
+    A missing Patient ID contradicts none.
+    """
+    sources = [image.source for image in images]
+    named = {str(source.header.get("PatientID") or "") for source in sources if isinstance(source, SourceImage)}
+    if len(named - {""}) <= 1:
+        return images
+    detail = "the files of this study name different patients; correct Patient ID or Study Instance UID at the source"
+    problem = InvalidDicomError(FailedReason.HEADER_INVALID, detail)
+    logger.error("study %s: %s, %s: %s", study_uid, *problem.outcome)
+    files = (source.file if isinstance(source, SourceImage) else source for source in sources)
+    return tuple(ExcludedImage(file, *problem.outcome) for file in files)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 
-from operators.encoding.object_kinds import KIND_OF_NAME, OBJECT_KINDS
+from operators.encoding.object_kinds import KIND_OF_NAME
 from operators.records.sources import ExcludedImage
 from operators.records.study import ReportedStudy
 from operators.reporting.leftovers import hold, remove_leftovers
@@ -68,7 +68,7 @@ def _write_study(reported: ReportedStudy, output: Path) -> StudySummary:
 
 def remove_objects(folder: Path, kept: Collection[Path] = ()) -> None:
     """Remove from a study's folder what this run did not write: another run's objects, or half a study's."""
-    stale = {path for kind in OBJECT_KINDS for path in folder.glob(kind.file_pattern)} - set(kept)
+    stale = {path for kind in KIND_OF_NAME.values() for path in folder.glob(kind.file_pattern)} - set(kept)
     for path in stale:
         path.unlink()
     if stale and not any(folder.iterdir()):
@@ -98,6 +98,6 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def remove_unfinished(output: Path) -> None:
     """Remove from an output folder what a run that was killed left unfinished; no other file is touched."""
     names = [f".{name}.*.tmp" for name in RUN_FILES]
-    of_studies = [f"{'[0-9a-f]' * 16}/.{kind.file_pattern}.*.tmp" for kind in OBJECT_KINDS]
+    of_studies = [f"{'[0-9a-f]' * 16}/.{kind.file_pattern}.*.tmp" for kind in KIND_OF_NAME.values()]
     for pattern in (*names, *of_studies, f"{PREFIX}*"):
         remove_leftovers(output.glob(pattern))

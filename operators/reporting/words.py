@@ -56,9 +56,10 @@ def name_files(study: StudySummary) -> str:
 
 def ignored_files(counts: Mapping[str, int]) -> list[tuple[int, str]]:
     """Return how many files of the input were passed over, and what they are, by the counts of ``result.json``."""
-    own, objects = (counts.get(f"ignored_{kind}", 0) for kind in (Ignored.OWN_OBJECT, Ignored.NO_IMAGE))
-    others = counts["ignored_files"] - own - objects
-    named = (others, "not DICOM"), (objects, "DICOM, but no image"), (own, "made by OsteoMAP before")
+    own, objects, pictures = (counts.get(f"ignored_{kind}", 0) for kind in Ignored)
+    others = counts["ignored_files"] - own - objects - pictures
+    named = [(others, "not DICOM"), (pictures, "PNG or JPEG beside DICOM"), (objects, "DICOM, but no image")]
+    named.append((own, "made by OsteoMAP before"))
     return [(number, f"{'file' if number == 1 else 'files'} {what}") for number, what in named if number]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operators.encoding.object_kinds import KIND_OF_NAME
+from operators.encoding.object_kinds import OBJECT_KINDS
 from tests.integration.judges import KINDS
 from tests.integration.judges_table import NAMES, PAGE, judges, render
 from tests.readers.programs import READERS, version
@@ -14,7 +14,7 @@ def rows(after: str = "## Object by judge") -> list[list[str]]:
 
 
 def test_every_kind_of_object_has_a_name():
-    assert set(KIND_OF_NAME) == set(NAMES)
+    assert {kind.name for kind in OBJECT_KINDS} == set(NAMES)
 
 
 def test_the_table_lists_every_object_and_judge():

@@ -25,6 +25,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
 )
 
+from operators.reading.pictures.capture import add_compression, add_pixel_data, add_pixel_description
 from operators.records.codes import BODY_PARTS, normalise_body_part
 from training.datasets.manifest import read_manifest
 
@@ -84,8 +85,10 @@ def wrap(stored: NDArray[np.unsignedinteger], description: Description) -> Datas
         raise ValueError(f"not a grey-scale image of 8 or 16 bits: {stored.shape}, {stored.dtype}")
     ds = Dataset()
     _add_identity(ds, description)
-    _add_pixels(ds, stored)
-    _add_compression(ds, description)
+    rows, columns = stored.shape
+    add_pixel_description(ds, rows, columns, 8 * stored.dtype.itemsize)
+    add_compression(ds, description.jpeg_ratio)
+    add_pixel_data(ds, stored)
     if description.kind == "DX":
         _add_dx(ds, description)
     else:
@@ -130,26 +133,6 @@ def _add_identity(ds: Dataset, description: Description) -> None:
         ds.AnatomicRegionSequence = [_code(region)]
     if description.spacing_mm is not None:
         ds.ImagerPixelSpacing = [description.spacing_mm, description.spacing_mm]
-
-
-def _add_pixels(ds: Dataset, stored: NDArray[np.unsignedinteger]) -> None:
-    bits = 8 * stored.dtype.itemsize
-    ds.Rows, ds.Columns = stored.shape
-    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
-    ds.BitsAllocated = ds.BitsStored = bits
-    ds.HighBit, ds.PixelRepresentation = bits - 1, 0
-    ds.WindowCenter, ds.WindowWidth = 2 ** (bits - 1), 2**bits  # LINEAR: shows every value as it is stored
-    ds.BurnedInAnnotation = "NO"
-    data = stored.astype(stored.dtype.newbyteorder("<")).tobytes()
-    ds.add_new("PixelData", "OW" if bits == 16 else "OB", data + b"\0" * (len(data) % 2))
-
-
-def _add_compression(ds: Dataset, description: Description) -> None:
-    """Say whether the pixels were compressed with loss before they were wrapped (PS3.3 C.7.6.1.1.5)."""
-    ds.LossyImageCompression = "00" if description.jpeg_ratio is None else "01"
-    if description.jpeg_ratio is not None:
-        ds.LossyImageCompressionRatio = round(description.jpeg_ratio, 2)
-        ds.LossyImageCompressionMethod = "ISO_10918_1"
 
 
 def _add_dx(ds: Dataset, description: Description) -> None:

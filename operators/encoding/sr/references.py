@@ -44,9 +44,14 @@ def referred_images(study: Study[EncodedImage]) -> list[SourceImage]:
     """Return the images that the report refers to, each instance once: an image before its duplicates."""
     found: dict[str, SourceImage] = {}
     for image in sorted(study.images, key=is_duplicate):
-        if isinstance(image.source, SourceImage) and _can_be_shown(image.source):
+        if isinstance(image.source, SourceImage) and _can_be_shown(image.source) and not _is_unwritten(image):
             found.setdefault(image.source.sop_instance_uid, image.source)
     return list(found.values())
+
+
+def _is_unwritten(image: EncodedImage | ExcludedImage) -> bool:
+    """Say whether an image is a picture that was not analysed: its Secondary Capture is not written."""
+    return isinstance(image, ExcludedImage) and isinstance(image.source, SourceImage) and image.source.file.picture
 
 
 def _can_be_shown(source: SourceImage) -> bool:

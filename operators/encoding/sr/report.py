@@ -51,7 +51,8 @@ def encode_report(request: StudyRequest) -> Dataset | None:
 def _build(request: StudyRequest, sources: Sequence[SourceImage]) -> Dataset:
     header = sources[0].header
     study, provenance, others = request.study, request.provenance.in_zone_of(header), request.others
-    objects = [ds for image in study.included for ds in image.objects.values()]
+    shown = {source.sop_instance_uid for source in sources}  # a wrapped picture is among the objects, too
+    objects = [ds for image in study.included for ds in image.objects.values() if ds.SOPInstanceUID not in shown]
     evidence = [*(source.header for source in sources), *objects, *others.values()]
     series_uid = derive_series_uid(provenance, request.kind, sources[0].header, request.subject)
     content = _content(study, request.outcome, sources, provenance)
