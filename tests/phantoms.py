@@ -47,6 +47,8 @@ def radiograph(
         ds.BitsStored, ds.HighBit = bits, bits - 1
         ds.WindowCenter, ds.WindowWidth = 2 ** (bits - 1), 2**bits
     ds.BurnedInAnnotation = "NO"
+    if kind == "CR":  # the IOD has a term, no code
+        del ds.AnatomicRegionSequence
     for keyword, value in header.items():
         if value is None:
             if keyword in ds:
