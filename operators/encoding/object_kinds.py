@@ -10,11 +10,10 @@ from operators.encoding.encapsulated_pdf import encode_pdf
 from operators.encoding.gsps.presentation_state import encode_presentation_state
 from operators.encoding.heatmap import encode_heatmap
 from operators.encoding.requests import ObjectKind
-from operators.encoding.secondary_capture import encode_secondary_capture
+from operators.encoding.secondary_capture import encode_secondary_capture, encode_wrapped_picture
 from operators.encoding.seg import encode_labelmap, encode_seg
 from operators.encoding.sr.report import encode_report
 from operators.encoding.summary_sheet import encode_summary_sheet
-from operators.encoding.wrapped_picture import encode_wrapped_picture
 
 OBJECT_KINDS = (
     ObjectKind("seg", 9001, "segmentation", "Outlines (SEG)", of_image=encode_seg, required=True, segmentation=True),

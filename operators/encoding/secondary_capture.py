@@ -1,4 +1,7 @@
-"""Segmentation -> Secondary Capture of one image: the radiograph with boxes, outlines and words (PS3.3 A.8.1)."""
+"""Segmentation -> Secondary Captures of one image (PS3.3 A.8.1): the radiograph with boxes, outlines and words.
+
+Of a picture that is no DICOM image, also the picture itself, to which the results refer.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from operators.drawing.burned_in import Words, burn
 from operators.encoding.requests import ImageRequest
 from operators.encoding.series import add_body_part, add_image_laterality, describe_state, identify
+from operators.reading.pictures.capture import stored_type, wrap_picture
 from operators.records.codes import place
 from operators.records.images import Segmentation
 from operators.records.provenance import APPLICATION, RESEARCH_USE_ONLY, Provenance
@@ -49,6 +53,19 @@ def encode_secondary_capture(request: ImageRequest) -> Dataset:
             setattr(picture, keyword, source.header[keyword].value)
     complete_capture(picture, [source], provenance)
     return picture
+
+
+def encode_wrapped_picture(request: ImageRequest) -> Dataset | None:
+    """Build the source image of an analysed PNG or JPEG picture; None for a DICOM image, which exists already.
+
+    It is the same in every run: neither the time nor the software is in it.
+    """
+    source = request.source
+    if not source.file.picture:
+        return None
+    stored = stored_type(source.header)
+    pixels = request.segmentation.localization.classification.radiograph.pixels
+    return wrap_picture(source.header, np.round(pixels * np.float32(np.iinfo(stored).max)).astype(stored))
 
 
 def capture(pixels: NDArray[np.uint8], header: Dataset, identity: dict[str, Any]) -> Dataset:

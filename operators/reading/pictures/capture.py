@@ -70,7 +70,7 @@ def add_pixel_data(ds: Dataset, stored: NDArray[np.unsignedinteger]) -> None:
     ds.add_new("PixelData", "OW" if stored.dtype.itemsize > 1 else "OB", data + b"\0" * (len(data) % 2))
 
 
-def capture(header: Dataset, stored: NDArray[np.unsignedinteger]) -> Dataset:
+def wrap_picture(header: Dataset, stored: NDArray[np.unsignedinteger]) -> Dataset:
     """Return the whole Secondary Capture of a normalised header and stored values, (rows, columns) uint8 or uint16."""
     ds = Dataset()
     for element in header:

@@ -15,7 +15,7 @@ from operators.reading.decoder import Decoder
 from operators.reading.dicom_file import NotDicomError, PictureError
 from operators.reading.grey_scale import render
 from operators.reading.normalised_header import is_referable
-from operators.reading.pictures.capture import capture
+from operators.reading.pictures.capture import wrap_picture
 from operators.reading.pictures.picture_file import is_picture, read_picture, read_picture_header
 from operators.reading.radiographs import read_radiograph
 from operators.reading.study_index import source_image
@@ -183,7 +183,7 @@ def test_the_child_answers_as_for_dicom(decoder, tmp_path):
     assert radiograph.doubts[:1] == (DoubtReason.BODY_PART_ABSENT,)
     with pytest.raises(NotDicomError):
         decoder.header(b"no picture", picture=True)
-    wrapped = capture(reply.header, GREY)
+    wrapped = wrap_picture(reply.header, GREY)
     wrapped.save_as(tmp_path / "a.dcm", enforce_file_format=True)
     assert decoder.header(tmp_path / "a.dcm").ignored == "own_objects"  # what comes back makes no new report
     assert decoder.pixel_digest(tmp_path / "a.dcm") == decoder.pixel_digest(path)
