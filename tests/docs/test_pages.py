@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.docs.recipes import FENCE, ROOT
 from tests.phantoms import radiograph, save, stored_phantom
+from training.datasets.phantoms import draw_phantom
 
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
@@ -82,3 +86,27 @@ def test_the_example_analyses_a_folder(tmp_path):
     assert re.fullmatch(r"study [\d.]+: abnormal, probability \d\.\d\d", study)
     assert re.fullmatch(r"  a\.dcm: abnormal, probability \d\.\d\d; boxes: \(\d+, \d+\) to \(\d+, \d+\).*", image)
     assert {path.name for path in (tmp_path / "out").rglob("*.dcm")} >= {"sr.dcm", "seg_1.dcm"}
+
+
+@pytest.mark.slow
+def test_the_example_draws_and_fine_tunes(tmp_path):
+    """One epoch of two steps; the pictures show what was found, and the trained bundle is another one."""
+    phantom = draw_phantom(900_001, "step")
+    Image.fromarray(np.round(phantom.pixels * 255).astype(np.uint8)).save(tmp_path / "wrist.png")
+    script = ROOT / "docs" / "examples" / "outline_and_fine_tune.py"
+    command = [sys.executable, "-W", "ignore", script, "wrist.png", "out", "--epochs", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^abnormal, probability 0\.9\d$", done.stdout, re.MULTILINE)
+    assert len(re.findall(r"^Dice (?:before|after): [01]\.\d{3} ", done.stdout, re.MULTILINE)) == 2
+    plain = np.round(phantom.pixels * 255).astype(int)
+    for name in ("before.png", "after.png"):
+        picture = np.asarray(Image.open(tmp_path / "out" / name)).astype(int)
+        changed = (np.abs(picture - plain[..., None]) > 60).any(axis=-1)
+        assert changed[phantom.mask].mean() > 0.2
+        assert changed.mean() < 0.1
+    sums = [
+        (folder / "SHA256SUMS").read_text() for folder in (ROOT / "bundles" / "msk_sam", tmp_path / "out" / "msk_sam")
+    ]
+    assert sums[0] != sums[1]
