@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("image", type=Path, help="a PNG or JPEG file")
     parser.add_argument("output", type=Path, help="folder for the pictures and the trained bundle")
     parser.add_argument("--data", type=Path, help="a folder with manifest.csv; default: 20 phantoms")
-    parser.add_argument("--epochs", type=int, default=8, help="of two steps with 20 phantoms")
+    parser.add_argument("--epochs", type=int, default=4, help="of two steps with 20 phantoms")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     radiograph = read_radiograph(options.image)
