@@ -1,0 +1,1 @@
+"""What runs inside the container: its entry point, and the adapters to platforms that start it."""
