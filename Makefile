@@ -14,7 +14,17 @@ export OSTEOMAP_MATRIX = $(MATRIX)
 # How many damaged files make fuzz reads; CI takes 3000.
 MUTANTS ?= 10000
 
-.PHONY: help setup demo test test-fast viewer-test readers monai-label fuzz lint clean
+# The container: what builds it (docker, podman, buildah), from what, as what, with which bundles, for which processor.
+BUILDER ?=
+BASE_IMAGE ?=
+VARIANT ?= cpu
+BUNDLES ?=
+OSTEOMAP_MAP_TAG ?=
+MAP := $(BIN)/python -W ignore -m monai_app.packaging
+MAP_OPTIONS = --variant $(VARIANT) $(if $(BUNDLES),--bundles $(BUNDLES)) $(if $(OSTEOMAP_MAP_TAG),--tag $(OSTEOMAP_MAP_TAG)) \
+	$(if $(BASE_IMAGE),--base-image $(BASE_IMAGE)) $(if $(BUILDER),--builder $(BUILDER))
+
+.PHONY: help setup demo test test-fast viewer-test readers monai-label fuzz lint clean map map-context map-base map-test
 help:
 	@echo "make demo              set up, run on phantoms, open build/demo/output/report.html"
 	@echo "make demo INPUT=DIR    the same on your own DICOM files"
@@ -24,6 +34,9 @@ help:
 	@echo "make readers           set up programs that clients read with, for the tests: dcmqi, cornerstone, ... (npm)"
 	@echo "make monai-label       set up MONAI Label, which serves the models to 3D Slicer: docs/monai_label.md"
 	@echo "make fuzz              10,000 damaged files through the chain; the figures go to build/reliability.md"
+	@echo "make map               the container image; BASE_IMAGE, BUILDER, BUNDLES, VARIANT, OSTEOMAP_MAP_TAG: docs/packaging.md"
+	@echo "make map-context       only what it is built from, in build/map"
+	@echo "make map-test          build it without Docker and run it as a platform does (root, buildah, podman, runc)"
 	@echo "make lint              ruff and mypy only"
 
 setup: $(INSTALLED)
@@ -48,10 +61,10 @@ else
 endif
 
 test: setup lint
-	$(PYTEST) -m "not viewer"
+	$(PYTEST) -m "not (viewer or image)"
 
 test-fast: setup
-	$(PYTEST) -m "not (slow or external or readers or monai_label or shared_data or viewer)"
+	$(PYTEST) -m "not (slow or external or readers or monai_label or shared_data or viewer or image)"
 
 viewer-test: setup
 	$(PYTEST) tests/viewer
@@ -78,6 +91,20 @@ $(MONAI_LABEL)/.installed: training/monai_label/requirements.txt | $(INSTALLED)
 fuzz: setup
 	@mkdir -p build
 	$(BIN)/python -m tests.fuzz.figures $(MUTANTS) > build/reliability.md
+
+map: setup
+	$(MAP) build $(MAP_OPTIONS)
+
+map-context: setup
+	$(MAP) context $(MAP_OPTIONS)
+
+# A base image of Debian 12, for machines that have no registry of images.
+map-base:
+	sh tests/image/debian_base.sh localhost/debian-python:bookworm
+
+map-test: setup map-base
+	STORAGE_DRIVER=overlay $(MAP) build --builder buildah --base-image localhost/debian-python:bookworm --tag localhost/osteomap:test
+	STORAGE_DRIVER=overlay OSTEOMAP_MAP_TAG=localhost/osteomap:test $(BIN)/python -m pytest tests/image
 
 lint: setup
 	$(BIN)/ruff check .

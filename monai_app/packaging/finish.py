@@ -32,7 +32,6 @@ NEVER_USED: Mapping[str, Mapping[str, str]] = {
         "nvidia/nvshmem/lib/nvshmem_*": "transports between GPUs",
         "nvidia/nvshmem/bin": "tools",
         "torch/lib/libtorch_cuda_linalg.so": "linear algebra on GPUs",
-        "torch/bin": "tools",
     },
 }
 

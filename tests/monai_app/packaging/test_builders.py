@@ -35,7 +35,8 @@ def test_the_builder_that_is_there(installed, asked, found, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"), [(None, "no builder is installed"), ("podman", "podman is not installed"), ("make", "no builder")]
+    ("asked", "said"),
+    [(None, "no builder is installed"), ("podman", "podman is not installed"), ("make", "no builder")],
 )
 def test_no_builder_is_one_line(asked, said, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))

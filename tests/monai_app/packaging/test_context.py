@@ -152,8 +152,8 @@ from holoscan_cli.packager.arguments import PackagingArguments
 from holoscan_cli.packager.container_builder import PythonAppBuilder
 platforms.image_exists = lambda name: True
 context, work = Path(sys.argv[1]), Path(sys.argv[2])
-sys.argv = ["monai-deploy", "package", str(context / "app"), "-c", str(context / "app.yaml"), "-m",
-            str(context / "models"), "-t", "osteomap:1", "--platform", "x86_64", "--source", str(work / "artifacts.json")]
+flags = ["-c", "app.yaml", "-m", "models", "-t", "osteomap:1", "--platform", "x86_64", "--source", work / "artifacts.json"]
+sys.argv = ["monai-deploy", "package", "app", *map(str, flags)]
 arguments = PackagingArguments(cli.parse_args(sys.argv), str(work))
 builder = PythonAppBuilder(arguments.build_parameters, str(work))
 print(json.dumps([arguments.application_manifest.data, arguments.package_manifest.data], default=str))
@@ -173,8 +173,8 @@ print(json.dumps([arguments.application_manifest.data, arguments.package_manifes
         }
     }
     (work / "artifacts.json").write_text(json.dumps(artifacts))
-    command = [sys.executable, "-W", "ignore", "-c", program, str(context), str(work)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    command = [sys.executable, "-B", "-W", "ignore", "-c", program, str(context), str(work)]
+    done = subprocess.run(command, cwd=context, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     application, package = json.loads(done.stdout.splitlines()[-1])
     ours = json.loads((context / "map" / "app.json").read_text("utf-8"))
