@@ -15,7 +15,7 @@ from pydicom import dcmread
 
 from monai_app import __version__
 from tests.image.container import TAG, Finished, command, run, say, tool
-from tests.integration.validators import dcmdump, dciodvfy
+from tests.integration.validators import dciodvfy, dcmdump
 from tests.monai_app import application
 from tests.phantoms import radiograph, save
 from training import demo

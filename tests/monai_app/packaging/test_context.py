@@ -152,8 +152,9 @@ from holoscan_cli.packager.arguments import PackagingArguments
 from holoscan_cli.packager.container_builder import PythonAppBuilder
 platforms.image_exists = lambda name: True
 context, work = Path(sys.argv[1]), Path(sys.argv[2])
-flags = ["-c", "app.yaml", "-m", "models", "-t", "osteomap:1", "--platform", "x86_64", "--source", work / "artifacts.json"]
-sys.argv = ["monai-deploy", "package", "app", *map(str, flags)]
+source = str(work / "artifacts.json")
+flags = ["-c", "app.yaml", "-m", "models", "-t", "osteomap:1", "--platform", "x86_64", "--source", source]
+sys.argv = ["monai-deploy", "package", "app", *flags]
 arguments = PackagingArguments(cli.parse_args(sys.argv), str(work))
 builder = PythonAppBuilder(arguments.build_parameters, str(work))
 print(json.dumps([arguments.application_manifest.data, arguments.package_manifest.data], default=str))
