@@ -2,8 +2,8 @@
 
 mercure (https://mercure-imaging.org/docs) mounts a folder with the images of a series or a study, named
 ``<series UID>#<file UID>.dcm``, beside them ``.tags`` files and ``task.json``, and one for the results, and names both
-in ``MERCURE_IN_DIR`` and ``MERCURE_OUT_DIR``. Every DICOM file in the latter is sent on, and its ``result.json`` is kept
-with the task; the key ``__mercure_notification`` in it asks for a message.
+in ``MERCURE_IN_DIR`` and ``MERCURE_OUT_DIR``. Every DICOM file in the latter is sent on, and its ``result.json`` is
+kept with the task; the key ``__mercure_notification`` in it asks for a message.
 """
 
 from __future__ import annotations

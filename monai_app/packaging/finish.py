@@ -56,7 +56,8 @@ def licences() -> Iterator[str]:
     """Yield name, version and licence of every package, with the texts that it came with."""
     for package in sorted(distributions(), key=lambda package: package.name.lower()):
         metadata = package.metadata
-        stated = metadata.get("License-Expression") or metadata.get("License", "").partition("\n")[0]
+        given = [text for key in ("License-Expression", "License") for text in metadata.get_all(key, [])]
+        stated = given[0].partition("\n")[0] if given else ""
         classified = [text.rpartition(" :: ")[2] for text in metadata.get_all("Classifier", []) if "License ::" in text]
         yield f"\n{'=' * 80}\n{package.name} {package.version}: {stated or ', '.join(classified) or 'see below'}\n"
         for file in package.files or ():

@@ -50,7 +50,7 @@ def command(
         words += ["--no-healthcheck", "--read-only-tmpfs=false", "--ulimit", "nofile=1024:20000"]
         words += ["--ulimit", "nproc=4096:4096"]
     words += ["--security-opt", "no-new-privileges", "--ulimit", "stack=33554432:33554432"]
-    words += ["--tmpfs", "/tmp:rw,size=64m,mode=1777", *options]
+    words += ["--tmpfs", "/tmp:rw,size=64m,mode=1777", *options]  # noqa: S108 - a folder in the container
     if source is not None:
         words += ["--volume", f"{source}:/var/holoscan/input:ro"]
     if output is not None:
