@@ -29,6 +29,7 @@ JOINERS = ("pipeline", "deploy", "image_files")  # what joins stages; a stage ne
 STAGES = ("reading", "classification", "localization", "segmentation", "encoding", "reporting")
 COMMANDS = (
     *("monai_app.__main__", "monai_app.command", "monai_app.command.models", "monai_app.conformance.__main__"),
+    "monai_app.packaging.__main__",
     "training.monai_label.__main__",
 )
 EXITS = ("operators.reading.decoder_process", "operators.image_files.errors")  # what is run; what configurations call

@@ -48,6 +48,7 @@ class Command(NamedTuple):
 # A folder of such a name is given as ./models.
 COMMANDS: Mapping[str, Command] = {
     "models": Command("monai_app.command.models", "list the models: versions, checksums, findings, operating points"),
+    "map": Command("monai_app.packaging.__main__", "make the container image, a MONAI Application Package"),
 }
 
 

@@ -64,6 +64,8 @@ def write_context(root: Path, folder: Path, bundles: Iterable[str], variant: str
     PackagingError
         If a bundle does not exist or is not as its SHA256SUMS says, or the folder cannot be written.
     """
+    if not (root / "constraints.txt").is_file():
+        raise PackagingError("the container is made from a checkout of the repository; this is an installed package")
     names = list(bundles) or used_bundles(root / "app.yaml")
     try:
         shutil.rmtree(folder, ignore_errors=True)

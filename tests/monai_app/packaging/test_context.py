@@ -109,7 +109,7 @@ def test_requirements_are_pins_of_constraints(context):
     assert set(lines) <= set(pins.values())
     names = {Requirement(line).name.lower() for line in lines}
     assert {"torch", "monai", "highdicom", "holoscan-cu13", "monai-deploy-app-sdk"} <= names
-    assert not names & {"pytest", "onnx", "triton", "pytorch-ignite", "tensorboard", "scikit-learn", "mypy", "ruff"}
+    assert not names & {"pytest", "onnx", "triton", "tensorboard", "scikit-learn", "mypy", "ruff"}
     extras = {Requirement(text).name.lower() for text in distribution("osteomap").requires if "extra" not in text}
     assert extras <= names | {"osteomap"}
 
