@@ -73,5 +73,5 @@ def run(source: Path | None, output: Path, *arguments: str, **more: Sequence[str
 def say(*arguments: str, **more: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run one of the image's own commands, such as show."""
     return subprocess.run(
-        command(None, None, *arguments, **more), capture_output=True, text=True, check=False, timeout=60
+        command(None, None, *arguments, **more), capture_output=True, text=True, check=False, timeout=600
     )
