@@ -12,7 +12,13 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydicom.dataset import Dataset
 
-from operators.records.errors import AnalysisCancelledError, ImageError, InternalError, InvalidDicomError
+from operators.records.errors import (
+    AnalysisCancelledError,
+    ImageError,
+    InternalError,
+    InvalidDicomError,
+    system_error,
+)
 from operators.records.images import EncodedImage
 from operators.records.reasons import FailedReason
 from operators.records.sources import ExcludedImage, SourceFile, SourceImage
@@ -137,11 +143,15 @@ def internal_error(error: Exception, what: str) -> InternalError:
 
     The exception's text may quote the header, so only its kind and place are logged.
     """
-    kind, place = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(place.filename).name}:{place.lineno}"
-    logger.error("%s: failed, internal_error: %s at %s; please report it", what, kind, where)  # noqa: TRY400
+    told, system = InternalError(error), system_error(error)
+    if system is None:
+        kind, place = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        logger.error("%s: failed, internal_error: %s at %s; please report it", what, kind, where)  # noqa: TRY400
+    else:
+        logger.error("%s: failed, %s: %s", what, *told.outcome[1:])  # noqa: TRY400
     logger.debug("where:\n%s", "".join(traceback.format_tb(error.__traceback__)))
-    return InternalError(error)
+    return told
 
 
 @dataclass(frozen=True, slots=True)

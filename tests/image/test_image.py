@@ -136,8 +136,10 @@ def test_a_flipped_byte_of_the_weights_is_refused(one_image, tmp_path):
 def test_a_full_volume_leaves_no_lying_result(phantoms):
     words = command(phantoms, None, options=["--tmpfs", "/var/holoscan/output:rw,size=256k,mode=1777"])
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 1, done.stderr
-    assert "No space left" in done.stdout + done.stderr
+    log = done.stdout + done.stderr
+    assert done.returncode in (1, 3), log
+    assert "No space left" in log
+    assert ", 0 normal, 0 doubt, 0 abnormal," in log or done.returncode == 1
 
 
 def started(words: list[str], ready: str) -> subprocess.Popen[str]:

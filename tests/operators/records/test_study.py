@@ -38,6 +38,17 @@ def test_a_refused_image_is_excluded_and_the_others_go_on(caplog):
     assert "SMITH" not in caplog.text
 
 
+def test_a_full_disk_is_told_as_such_and_not_as_a_mistake_of_ours(caplog):
+    def stage(image):
+        raise OSError(28, "No space left on device", "SMITH")
+
+    (image,) = Study("1", (source_image(),)).map(stage).excluded
+    assert "No space left on device" in caplog.text
+    assert "No space left on device" in image.detail
+    assert "please report" not in caplog.text
+    assert "SMITH" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("probability", "state"),
     [(0.0, "normal"), (0.19999, "normal"), (0.2, "doubt"), (0.8, "abnormal"), (1.0, "abnormal")],
