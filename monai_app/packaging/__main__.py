@@ -37,7 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="osteomap map", description="Make the container image, or only what it is built from.")
+    parser = argparse.ArgumentParser(
+        prog="osteomap map", description="Make the container image, or what it is built from."
+    )
     parser.add_argument("command", choices=("context", "build"))
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "map", help="where the build context goes")
     parser.add_argument("--bundles", nargs="*", default=[], help="default: those that app.yaml names")
