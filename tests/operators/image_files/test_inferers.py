@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
 import logging
@@ -29,6 +30,7 @@ from operators.image_files.inferers import (
     Outlines,
     PromptedInferer,
     label_map,
+    load_weights,
     open_classifier,
     open_segmenter,
     outline_boxes,
@@ -274,3 +276,17 @@ def test_a_bundle_that_cannot_be_used_is_one_line(bundles, tmp_path):
         open_classifier(str(bundles / "msk_sam"))
     with pytest.raises(BundleError, match="holds no Segment Anything Model"):
         open_segmenter(str(bundles / "msk_resnet50"))
+
+
+def test_a_network_gets_the_weights_of_its_bundle_or_is_refused():
+    bundle = tiny_bundle(torch.nn.Conv2d(1, 2, 3), None)
+    network = copy.deepcopy(bundle.network)
+    for parameter in network.parameters():
+        parameter.data.zero_()
+    given = load_weights(network.train(), bundle)
+    assert given is network
+    assert not given.training
+    expected = bundle.network.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in given.state_dict().items())
+    with pytest.raises(ImageFilesError, match="not the network that the weights of bundle"):
+        load_weights(torch.nn.Linear(1, 1), bundle)
