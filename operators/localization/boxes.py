@@ -73,17 +73,34 @@ def component_boxes(classification: Classification, cells: Array, rule: BoxRule)
 def peak_boxes(classification: Classification, cells: Array, rule: BoxRule) -> Found:
     """Return (score, box) of the region about each local maximum; a faint finding keeps its box beside a bright one."""
     smooth = _smooth(classification, cells)
-    window = 2 * FINE + 1  # two cells: within one, a bilinear map has no second maximum
-    highest, lowest = ndimage.maximum_filter(smooth, window), ndimage.minimum_filter(smooth, window)
-    rows, columns = np.nonzero((smooth == highest) & (smooth > lowest + FLAT))  # an even background has no peak
-    brightest = np.argsort(-smooth[rows, columns], kind="stable")[:CANDIDATES]
     found = []
-    for row, column in zip(rows[brightest], columns[brightest], strict=True):
+    for row, column in _peaks(smooth, CANDIDATES):
         score = float(smooth[row, column])
         labels, _ = ndimage.label(smooth >= rule.threshold * score)
         region = ndimage.find_objects(labels, int(labels[row, column]))[-1]
         found.append((score, _box_about(region, classification, rule.expansion)))
     return found
+
+
+def find_peaks(classification: Classification, cells: Array, count: int = CANDIDATES) -> list[tuple[float, PixelBox]]:
+    """Return (score, box) of the ``count`` brightest local maxima of a map (h, w), the brightest first.
+
+    The box, original pixels, is no more than the maximum itself: a quarter of a cell.
+    """
+    smooth = _smooth(classification, cells)
+    return [
+        (float(smooth[row, column]), _box_about((slice(row, row + 1), slice(column, column + 1)), classification, 0))
+        for row, column in _peaks(smooth, count)
+    ]
+
+
+def _peaks(smooth: Array, count: int) -> list[tuple[int, int]]:
+    """Return the (row, column) of the brightest local maxima of a smooth map, the brightest first."""
+    window = 2 * FINE + 1  # two cells: within one, a bilinear map has no second maximum
+    highest, lowest = ndimage.maximum_filter(smooth, window), ndimage.minimum_filter(smooth, window)
+    rows, columns = np.nonzero((smooth == highest) & (smooth > lowest + FLAT))  # an even background has no peak
+    brightest = np.argsort(-smooth[rows, columns], kind="stable")[:count]
+    return [(int(rows[number]), int(columns[number])) for number in brightest]
 
 
 def brightest_box(classification: Classification, cells: Array, rule: BoxRule) -> Found:

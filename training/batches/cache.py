@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -90,11 +91,25 @@ def open_cache(
 
 
 def _build(records: Sequence[ImageRecord], geometry: Transform, intensity: Transform, stem: Path) -> None:
-    """Write ``stem``.pixels, .masks and, last, the .json that makes the two valid."""
+    """Write ``stem``.pixels, .masks and, last, the .json that makes the two valid.
+
+    All are written aside first, so that trainings that are begun side by side do not disturb each other.
+    """
     stem.parent.mkdir(parents=True, exist_ok=True)
     logger.info("%d images are prepared once and kept in %s", len(records), stem.parent)
-    started, offset, entries = time.perf_counter(), 0, []
-    told = started
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix=f"{stem.name}.unfinished-", dir=stem.parent) as folder:
+        aside = Path(folder) / stem.name
+        size = _write_images(records, geometry, intensity, aside)
+        for suffix in (".pixels", ".masks", ".json"):
+            aside.with_suffix(suffix).replace(stem.with_suffix(suffix))
+    seconds = time.perf_counter() - started
+    logger.info("cache of %d images built: %.0f MB on disk, %.0f s", len(records), 2 * size / 1e6, seconds)
+
+
+def _write_images(records: Sequence[ImageRecord], geometry: Transform, intensity: Transform, stem: Path) -> int:
+    """Write the three files of a cache and return the number of pixels."""
+    offset, entries, told = 0, [], time.perf_counter()
     with stem.with_suffix(".pixels").open("wb") as pixels, stem.with_suffix(".masks").open("wb") as masks:
         for record in tqdm(records, desc="cache", unit="image", disable=not sys.stderr.isatty()):
             placed = geometry(read_pixels(str(record.path)))
@@ -111,8 +126,5 @@ def _build(records: Sequence[ImageRecord], geometry: Transform, intensity: Trans
             if time.perf_counter() - told > SECONDS and not sys.stderr.isatty():
                 told = time.perf_counter()
                 logger.info("%d of %d images prepared", len(entries), len(records))
-    unfinished = stem.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(entries), "utf-8")
-    unfinished.replace(stem.with_suffix(".json"))
-    seconds = time.perf_counter() - started
-    logger.info("cache of %d images built: %.0f MB on disk, %.0f s", len(records), 2 * offset / 1e6, seconds)
+    stem.with_suffix(".json").write_text(json.dumps(entries), "utf-8")
+    return offset

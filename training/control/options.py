@@ -21,6 +21,7 @@ MEANINGS: Mapping[str, str] = {
     "dataset_dir": "The data: a manifest, or the folder of a data set.",
     "parts": "Body parts to use, such as `\"['wrist']\"`; none: all.",
     "protocol": "How MURA is split: `official` or `paper`.",
+    "fold": "Which part of a cross-validation is `val`, such as `2/5`; null: the data's own splits.",
     "phantom_dir": "Phantoms whose split `train` is trained with, too.",
     "output_dir": "Where results go, and where an interrupted training is taken up again.",
     "cache_dir": "Where pre-processed images are kept.",

@@ -1,9 +1,16 @@
-"""Which patients are held out for validation and test, where a data set brings no such split of its own."""
+"""Which patients are held out: for validation and test where a data set brings no such split, and fold by fold."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+
+from training.datasets.errors import InputError
+from training.datasets.manifest import ImageRecord
+
+FOLDS = "folds"  # the seed of their hash
 
 
 def hold_out(strata: Mapping[str, str], share: float, seed: str) -> set[str]:
@@ -25,6 +32,46 @@ def hold_out(strata: Mapping[str, str], share: float, seed: str) -> set[str]:
         count = max(round(share * len(groups)), int(len(groups) > 1))
         chosen |= set(sorted(groups, key=lambda group: _hash(seed, group))[:count])
     return chosen
+
+
+def in_fold(records: Iterable[ImageRecord], fold: str | None) -> list[ImageRecord]:
+    """Split what a data set gives for training anew for a cross-validation; ``test`` stays as it is.
+
+    ``train`` and ``val`` together are divided by group into folds with about the same share of abnormal images and of
+    every body part. The fold that is named becomes ``val``, the others become ``train``.
+
+    Parameters
+    ----------
+    fold
+        Which one of how many, such as ``2/5``; None: the splits stay.
+
+    Raises
+    ------
+    InputError
+        If there is no such fold.
+    """
+    records = list(records)
+    if fold is None:
+        return records
+    named = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", str(fold))
+    if named is None or not 1 <= int(named[1]) <= int(named[2]) or int(named[2]) < 2:
+        raise InputError(f"--fold {fold}: pass which one of how many, from 1/5 to 5/5 for five folds")
+    held_out = _folds((record for record in records if record.split != "test"), int(named[2]))[int(named[1]) - 1]
+    return [
+        record
+        if record.split == "test"
+        else dataclasses.replace(record, split="val" if record.group in held_out else "train")
+        for record in records
+    ]
+
+
+def _folds(records: Iterable[ImageRecord], count: int) -> list[set[str]]:
+    """Deal the groups out to ``count`` folds, stratum by stratum, in the order of their hashes."""
+    strata: dict[str, tuple[int, str]] = {}
+    for record in sorted(records, key=lambda record: (-record.label, record.body_part)):
+        strata.setdefault(record.group, (-record.label, record.body_part))
+    order = sorted(strata, key=lambda group: (strata[group], _hash(FOLDS, group)))
+    return [set(order[number::count]) for number in range(count)]
 
 
 def _hash(seed: str, group: str) -> str:

@@ -38,6 +38,17 @@ def record_as_radiograph(record: ImageRecord) -> Radiograph:
     return Radiograph(source, read_pixels(str(record.path)))
 
 
+def not_fitted(bundle: Bundle) -> Bundle:
+    """Return a bundle that gives logits and maps as they are, whatever was fitted for it."""
+    localization = {
+        "threshold": 0.5,
+        "expansion": 0.0,
+        "stages": bundle.metadata.get("localization", {}).get("stages", ()),
+    }
+    unfitted = {"operating_points": NOT_FITTED, "localization": localization}
+    return dataclasses.replace(bundle, metadata={**bundle.metadata, **unfitted})
+
+
 def predict(bundle: Bundle, records: Sequence[ImageRecord], maps: MapRule | None) -> Iterator[Prediction]:
     """Classify images with the application's code, one at a time, as if nothing were fitted yet.
 
@@ -46,13 +57,7 @@ def predict(bundle: Bundle, records: Sequence[ImageRecord], maps: MapRule | None
     maps
         How the maps of images with boxes are made; None: no map is wanted.
     """
-    localization = {
-        "threshold": 0.5,
-        "expansion": 0.0,
-        "stages": bundle.metadata.get("localization", {}).get("stages", ()),
-    }
-    unfitted = {"operating_points": NOT_FITTED, "localization": localization}
-    plain = dataclasses.replace(bundle, metadata={**bundle.metadata, **unfitted})
+    plain = not_fitted(bundle)
     for record in tqdm(records, unit="image", disable=not sys.stderr.isatty()):
         if maps is None or not record.boxes:
             yield Prediction(record, classify(record_as_radiograph(record), plain).logit, None)

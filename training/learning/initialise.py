@@ -102,7 +102,8 @@ def student(network: nn.Module, teacher: str | Path | None) -> nn.Module:
     """Return a map classifier as it is trained: alone, or beside the classifier of a bundle that teaches it."""
     if teacher is None:
         return WithMap(network)  # type: ignore[arg-type]
-    return WithTeacher(network, load_classifier(Path(teacher)).network)  # type: ignore[arg-type]
+    taught_by = load_classifier(Path(teacher)).network.to(next(network.parameters()))  # on the student's device
+    return WithTeacher(network, taught_by)  # type: ignore[arg-type]
 
 
 def unfold_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
@@ -125,7 +126,7 @@ def unfold_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
     network.eval()
     with torch.inference_mode():
         for batch in batches:
-            network(batch)
+            network(batch.to(next(network.parameters())))
     for hook in hooks:
         hook.remove()
     dead = 0

@@ -12,7 +12,8 @@ from torch import nn
 from training.datasets.dataset import read_dataset
 from training.datasets.errors import InputError
 from training.datasets.fracatlas import mask_folder
-from training.datasets.manifest import ImageRecord, check_for_training
+from training.datasets.manifest import ImageRecord, check_for_training, choose_split
+from training.datasets.splits import in_fold
 from training.learning.checkpoints import BEST
 
 
@@ -21,25 +22,32 @@ def training_records(
     phantom_dir: str | Path | None = None,
     parts: Sequence[str] = (),
     protocol: str = "official",
+    fold: str | None = None,
 ) -> list[ImageRecord]:
     """Return the records of a data set, and of the phantoms that are trained with it (never validated on).
 
     Raises
     ------
-    ManifestError
-        If the data cannot be trained on.
+    InputError
+        If the data cannot be trained on, or there is no such ``fold`` (see ``training.datasets.splits.in_fold``).
     """
-    records = read_dataset(dataset_dir, None, tuple(parts), protocol, mask_folder(dataset_dir))
+    records = in_fold(read_dataset(dataset_dir, None, tuple(parts), protocol, mask_folder(dataset_dir)), fold)
     check_for_training(records, dataset_dir)
     phantoms = read_dataset(phantom_dir, "train") if phantom_dir else []
     return records + phantoms
 
 
 def split_records(
-    dataset_dir: str | Path, split: str, parts: Sequence[str] = (), protocol: str = "official"
+    dataset_dir: str | Path,
+    split: str,
+    parts: Sequence[str] = (),
+    protocol: str = "official",
+    fold: str | None = None,
 ) -> list[ImageRecord]:
-    """Return the records of one split; raise ManifestError if there are none or the data cannot be read."""
-    return read_dataset(dataset_dir, split, tuple(parts), protocol)
+    """Return the records of one split; raise InputError if there are none or the data cannot be read."""
+    if fold is None:
+        return read_dataset(dataset_dir, split, tuple(parts), protocol)
+    return choose_split(in_fold(read_dataset(dataset_dir, None, tuple(parts), protocol), fold), split, dataset_dir)
 
 
 def device(wanted: str | torch.device) -> torch.device:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -64,6 +66,35 @@ def test_an_unfinished_cache_is_built_again(records, cache, tmp_path):
         file.unlink()  # the part that is written last
     again = open_cache(records, GEOMETRY, intensity, "three halves", tmp_path / "cache")
     assert np.array_equal(again.masks, cache.masks)
+
+
+def test_two_trainings_begun_together_build_the_same_cache(records, tmp_path, monkeypatch):
+    """The second begins while the first builds, and ends after it."""
+    begun, finished, reads = threading.Event(), threading.Event(), []
+
+    def read(path):
+        if threading.current_thread() is second:
+            begun.set()
+            assert finished.wait(60)
+        elif len(reads) == len(records) // 2:
+            second.start()
+            assert begun.wait(60)
+        reads.append(path)
+        return read_pixels(path)
+
+    def open_it():
+        return open_cache(records, GEOMETRY, intensity, "three halves", tmp_path / "cache")
+
+    second = threading.Thread(target=open_it)
+    monkeypatch.setattr("training.batches.cache.read_pixels", read)
+    first = open_it()
+    pixels = [first.read(index)[0] for index in range(len(records))]
+    finished.set()
+    second.join()
+    for record, image in zip(records, pixels, strict=True):
+        expected = np.asarray(intensity(GEOMETRY(read_pixels(str(record.path)))))
+        assert np.abs(image - expected).max() <= (expected.max() - expected.min()) / 255 * 0.51
+    assert len(list((tmp_path / "cache").iterdir())) == 3
 
 
 def test_a_draw_is_its_seed(records, cache):

@@ -18,11 +18,12 @@ from PIL import Image
 
 from training.batches.images import ReadImageAndMask, items
 from training.datasets.dataset import image_problem, labelled_finding, read_dataset, read_table
+from training.datasets.errors import InputError
 from training.datasets.fracatlas import list_fracatlas
 from training.datasets.manifest import ImageRecord, ManifestError, check_for_training, read_manifest
 from training.datasets.mura import PARTS as ALL_PARTS
 from training.datasets.mura import list_mura
-from training.datasets.splits import hold_out
+from training.datasets.splits import hold_out, in_fold
 from training.fitting.calibration import MINIMUM_IMAGES
 from training.mura_phantoms import main as write_mura_phantoms
 from training.mura_phantoms import plan_studies, write_mura
@@ -609,3 +610,47 @@ def test_forty_patients_are_enough_to_fit(seed, tmp_path, monkeypatch):
     val = [record for record in list_mura(tmp_path / "MURA-v1.1") if record.split == "val"]
     for label in (0, 1):
         assert len({record.study for record in val if record.label == label}) >= MINIMUM_IMAGES
+
+
+# --- folds
+
+
+@pytest.fixture
+def grouped(tmp_path):
+    """60 images of 30 patients, a third of them abnormal, 6 of them in test."""
+    records = [
+        ImageRecord(tmp_path / f"{n}.png", "test" if n < 6 else "train" if n < 50 else "val", int(n // 2 % 3 == 0),
+                    f"patient {n // 2}", str(n), ("hand", "foot")[n // 2 % 2])
+        for n in range(60)
+    ]  # fmt: skip
+    return records
+
+
+def test_every_image_is_held_out_once_and_its_patient_with_it(grouped):
+    held_out = []
+    for number in range(1, 4):
+        records = in_fold(grouped, f"{number}/3")
+        assert [record.path for record in records] == [record.path for record in grouped]
+        assert [record for record in records if record.split == "test"] == grouped[:6]
+        split_of = {}
+        assert all(split_of.setdefault(record.group, record.split) == record.split for record in records)
+        here = [record for record in records if record.split == "val"]
+        assert 16 <= len(here) <= 20
+        assert 4 <= sum(record.label for record in here) <= 8
+        assert {record.body_part for record in here} == {"hand", "foot"}
+        held_out += [record.path for record in here]
+    assert sorted(held_out) == sorted(record.path for record in grouped[6:])
+
+
+def test_folds_do_not_depend_on_the_order_and_none_is_none(grouped):
+    def held_out(records):
+        return {record.path for record in records if record.split == "val"}
+
+    assert held_out(in_fold(grouped, "2/5")) == held_out(in_fold(grouped[::-1], "2/5"))
+    assert in_fold(grouped, None) == grouped
+
+
+@pytest.mark.parametrize("fold", ["0/5", "6/5", "1/1", "2", "five", "1/5 ", 3])
+def test_a_fold_that_is_none_is_told(grouped, fold):
+    with pytest.raises(InputError, match="--fold .*from 1/5 to 5/5"):
+        in_fold(grouped, fold)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import timm
@@ -11,8 +12,11 @@ from torch.nn import functional
 
 from operators.networks.map_classifier import MapClassifier
 from training.learning.distillation import WithTeacher
+from training.learning.initialise import student
 from training.learning.losses import LabelLoss, MapGuidedLoss
 from training.learning.transplant import embed, transplant
+
+BUNDLES = Path(__file__).parents[3] / "bundles"
 
 
 def network(indices: list[int], channels: int | None = 16, grey: int = 1) -> MapClassifier:
@@ -117,3 +121,16 @@ def test_efficientnet_starts_from_mobilenet(tmp_path):
 
     with torch.no_grad():
         assert likeness(encoder.eval()) > 0.5 > abs(likeness(untouched))
+
+
+def test_a_teacher_is_where_its_student_is():
+    """As on a GPU: the device ``meta`` computes shapes alone, but takes no tensor of another device."""
+    both = student(network([2, 3, 4]).to("meta"), BUNDLES / "msk_resnet50").to("meta").eval()
+    assert both(torch.rand(1, 1, 64, 64, device="meta"))["imitation"].device.type == "meta"
+
+
+@pytest.mark.gpu
+def test_a_student_on_a_gpu_learns_from_a_teacher():
+    both = student(network([2, 3, 4]).cuda(), BUNDLES / "msk_resnet50").cuda().eval()
+    with torch.inference_mode():
+        assert both(torch.rand(1, 1, 64, 64, device="cuda"))["imitation"].isfinite()

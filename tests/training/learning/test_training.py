@@ -214,6 +214,19 @@ def test_unfolding_batch_norm_changes_the_statistics_and_not_the_function():
     assert float(network.encoder.bn1.running_var.mean()) != pytest.approx(1.0, abs=1e-3)
 
 
+def test_batches_come_to_where_the_network_is():
+    network = small_network().double()  # as on a GPU, what comes from the loader does not suit it as it is
+    unfold_batch_norm(network, [torch.randn(4, 1, 64, 64)])
+    assert network.encoder.bn1.running_mean.dtype == torch.float64
+
+
+@pytest.mark.gpu
+def test_a_network_on_a_gpu_gets_the_statistics_of_batches_from_the_loader():
+    network = small_network().cuda()
+    unfold_batch_norm(network, [torch.randn(4, 1, 64, 64)])
+    assert float(network.encoder.bn1.running_var.mean()) != pytest.approx(1.0, abs=1e-3)
+
+
 def test_a_colour_stem_is_summed_and_a_foreign_file_refused(tmp_path):
     colour = timm.create_model("resnet18", features_only=True, out_indices=[2, 3, 4], pretrained=False)
     torch.save(colour.state_dict(), tmp_path / "colour.pth")
