@@ -97,6 +97,9 @@ def _analyse(analyser: Analyser, source: Path, output: Path, tell: Tell | None) 
     started = time.perf_counter()
     description = analyser.description
     description = replace(description, provenance=replace(description.provenance, now=now()))
+    for model in description.provenance.models:
+        logger.debug("model %s %s, sha256 %s", model.name, model.version, model.sha256)
+    logger.debug("settings %s", analyser.settings)
     report = RunReport(output, description, analyser.settings.report.pictures)
     files = tqdm(list_files(source.resolve(), left_out=output), unit="file", disable=not sys.stderr.isatty())
     with analyser.index(files) as index:

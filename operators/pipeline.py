@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -72,7 +73,7 @@ class ImageStage:
         AnalysisCancelledError
             If ``cancelled`` says so before an image is begun.
         """
-        return study.map(_unless(cancelled, self.step))
+        return study.map(_timed(self.name, _unless(cancelled, self.step)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -226,6 +227,18 @@ def _unless(cancelled: Cancelled, step: Callable[[Any], Any]) -> Callable[[Any],
     return checked
 
 
+def _timed(name: str, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a step that logs, for those who look closely, how long it took."""
+
+    def timed(image: Any) -> Any:
+        started = time.perf_counter()
+        done = step(image)
+        logger.debug("%s: %s took %.2f s", image.source, name, time.perf_counter() - started)
+        return done
+
+    return timed
+
+
 def _encode_images(
     rule: ObjectRule, description: RunDescription, spool: Spool, study: Study[Segmentation], cancelled: Cancelled
 ) -> Study[EncodedImage]:
@@ -234,9 +247,13 @@ def _encode_images(
     subject = SeriesSubject.of([source for source in study.sources if isinstance(source, SourceImage)])
 
     def encode(image: Segmentation) -> EncodedImage:
+        localization = image.localization
+        classified, scores = localization.classification, ", ".join(f"{score:.2f}" for score in localization.scores)
+        told = classified.state, classified.probability, scores or "none"
+        logger.debug("%s: %s, probability %.4f, scores of boxes: %s", image.source, *told)
         return put_by(encode_image(image, study.number(image), rule, provenance, subject), spool)
 
-    return study.map(_unless(cancelled, encode))
+    return study.map(_timed("dicom_objects", _unless(cancelled, encode)))
 
 
 def _report(

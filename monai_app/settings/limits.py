@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from reprlib import repr as short  # a value in a message of one line
 from typing import Any
 
@@ -15,6 +15,7 @@ from operators.records.rules import BOX_METHODS, COMPRESSIONS, CUTS, MAP_METHODS
 
 CHECKPOINTS = ("sam_vit_b", "sam_vit_l", "sam_vit_h", "mobile_sam")
 _BUNDLE = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,63}")  # it is written into DICOM objects, VR LO
+_NAMED = re.compile(r"(\w+): (\w+)")  # section and key at the beginning of what is wrong
 _SHA256 = re.compile("[0-9a-f]{64}")
 # What a number must lie between; the least memory is what the decoder needs to start.
 _RANGES: Mapping[str, tuple[float, float]] = {
@@ -51,8 +52,26 @@ class SettingsError(OsteoMapError):
     """The configuration cannot be used; raised before any data is read."""
 
 
-def check(settings: Settings, where: str) -> None:
-    """Raise SettingsError for values that are of the right kind but impossible."""
+class ValueFault(Exception):
+    """What is wrong with a value; whoever knows the file adds where it stands.
+
+    Parameters
+    ----------
+    keys
+        Of the value that is at fault, or of the section that lacks it.
+    fault
+        What is wrong.
+    named
+        The keys that stand before the fault in the message; None: all.
+    """
+
+    def __init__(self, keys: Sequence[object], fault: str, named: Sequence[object] | None = None) -> None:
+        super().__init__(": ".join((*(str(key) for key in (keys if named is None else named)), fault)))
+        self.keys = keys
+
+
+def check(settings: Settings) -> None:
+    """Raise ValueFault for values that are of the right kind but impossible."""
     problems = dict(_problems(settings))
     for key, (least, most) in _RANGES.items():  # a value that is not a number is in no range
         fits = all(least <= value <= most for value in _values(settings, key))
@@ -62,7 +81,8 @@ def check(settings: Settings, where: str) -> None:
         problems[f"{key} must be one of {', '.join(words)}; {short(unknown)} is not"] = bool(unknown)
     for problem, is_so in problems.items():
         if is_so:
-            raise SettingsError(f"{where}: {problem}")
+            keys = _NAMED.match(problem)
+            raise ValueFault(keys.groups() if keys else (), problem, ())
 
 
 def _values(settings: Settings, key: str) -> tuple[Any, ...]:

@@ -79,6 +79,5 @@ def _build(request: ImageRequest, compression: str) -> Dataset | None:
         problem = f"the {kind.name} object cannot be built ({type(error).__name__})"
         if kind.required:
             raise EncodingError(problem) from error
-        source = request.source.sop_instance_uid
-        logger.error("%s: %s; the other results are written", source, problem)  # noqa: TRY400 - its text may quote
+        logger.error("%s: %s; the other results are written", request.source, problem)  # noqa: TRY400 - its text may quote
         return None

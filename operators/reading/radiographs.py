@@ -50,7 +50,7 @@ def radiograph_of(
     window = exposed_field(pixels, source.header)
     found = (*found, *field_doubts(pixels, window))
     if found:
-        logger.info("%s: reasons for doubt: %s", source.sop_instance_uid, ", ".join(found))
+        logger.info("%s: reasons for doubt: %s", source, ", ".join(found))
     doubts = tuple(reason for reason in found if reason not in scope.accepted_doubts)
     relaxed = tuple(reason for reason in found if reason in scope.accepted_doubts)
     field = ImageField(window, upright_turns(source.header, source.body_part))

@@ -36,7 +36,7 @@ CREATE TABLE file (
 );
 CREATE TABLE picture (name BLOB, path BLOB, in_memory INTEGER);
 CREATE INDEX by_study ON file (study, series_number, instance_number, name);
-CREATE TABLE instance (uid TEXT PRIMARY KEY, file INTEGER, number INTEGER) WITHOUT ROWID;
+CREATE TABLE instance (uid TEXT PRIMARY KEY, file INTEGER) WITHOUT ROWID;
 """
 _NO_STUDY = ""  # the files that name no study are collected under it
 
@@ -85,7 +85,9 @@ class StudyIndex:
                 return
             self._has_dicom |= reply is not None and reply.ignored != Ignored.OWN_OBJECT
             if reply is None or reply.ignored is not None:
-                self.ignored[None if reply is None else reply.ignored] += 1
+                ignored = None if reply is None else reply.ignored
+                logger.debug("%s: passed over, %s", file, "not DICOM" if ignored is None else ignored.replace("_", " "))
+                self.ignored[ignored] += 1
                 return
             problem = reply.problem
         except ImageError as error:
@@ -94,17 +96,15 @@ class StudyIndex:
         self.files += 1
         header = Dataset() if reply is None else reply.header
         if reply is not None and reply.changes:  # by tag, never by value
-            logger.warning(
-                "file %d (see result.json): changed in the header: %s", self._number, ", ".join(reply.changes)
-            )
+            logger.warning("%s: changed in the header: %s", file, ", ".join(reply.changes))
         if problem is None:
             problem = self._repetition(file, header, reader)
         if problem is not None:
-            self._log(self._number, problem)
+            self._log(file, problem)
         row = self._insert(file, header, reply, problem)
         if problem is None:
-            instance = (str(header.SOPInstanceUID), row, self._number)
-            self._database.execute("INSERT OR REPLACE INTO instance VALUES (?, ?, ?)", instance)
+            instance = (str(header.SOPInstanceUID), row)
+            self._database.execute("INSERT OR REPLACE INTO instance VALUES (?, ?)", instance)
 
     def add_pictures(self, reader: FileReader) -> None:
         """Add the PNG and JPEG pictures that were met if the input has no DICOM file; beside one they are ignored.
@@ -129,11 +129,6 @@ class StudyIndex:
         """How many files are passed over."""
         return self.ignored.total()
 
-    @property
-    def _number(self) -> int:
-        """The number of the file that is being added, among all files."""
-        return self.files + self.ignored_files
-
     def _repetition(self, file: SourceFile, header: Dataset, reader: FileReader) -> ImageError | None:
         """Return what is wrong with a file if its SOP Instance UID was met before.
 
@@ -141,13 +136,13 @@ class StudyIndex:
         before is excluded too. If only one of the two can be decoded, that one is analysed.
         """
         met = self._database.execute(
-            "SELECT instance.file, number, name, path, in_memory, header "
+            "SELECT instance.file, name, path, in_memory, header "
             "FROM instance JOIN file ON file.rowid = instance.file WHERE uid = ?",
             (str(header.SOPInstanceUID),),
         ).fetchone()
         if met is None:
             return None
-        row, number, *of_file, known = met
+        row, *of_file, known = met
         if known is None:  # it was excluded as contradictory
             return contradictory("identifiers or pixels")
         first = self._source_file(*of_file)
@@ -155,7 +150,7 @@ class StudyIndex:
         if not differing and not first.equals(file):
             before, now = (_pixel_digest(reader, one) for one in (first, file))
             if isinstance(now, str) and isinstance(before, ImageError):
-                self._exclude(row, number, before)
+                self._exclude(row, first, before)
                 return None
             if isinstance(before, str) and isinstance(now, ImageError):
                 return now
@@ -164,21 +159,21 @@ class StudyIndex:
             detail = "another file of this run has the same SOP Instance UID and the same pixels"
             return UnsupportedImageError(DeclinedReason.DUPLICATE_INSTANCE, detail)
         problem = contradictory(", ".join(differing))
-        self._exclude(row, number, problem)
+        self._exclude(row, first, problem)
         return problem
 
-    def _exclude(self, row: int, number: int, problem: ImageError) -> None:
+    def _exclude(self, row: int, file: SourceFile, problem: ImageError) -> None:
         """Exclude a file that was added before; nothing can refer to it, as another has its SOP Instance UID."""
-        self._log(number, problem)
+        self._log(file, problem)
         self._database.execute(
             "UPDATE file SET header = NULL, state = ?, reason = ?, detail = ? WHERE rowid = ?",
             (*map(str, problem.outcome), row),
         )
 
     @staticmethod
-    def _log(number: int, problem: ImageError) -> None:
+    def _log(file: SourceFile, problem: ImageError) -> None:
         level = logging.INFO if problem.state == State.DECLINED else logging.WARNING
-        logger.log(level, "file %d (see result.json): %s, %s: %s", number, *problem.outcome)
+        logger.log(level, "%s: %s, %s: %s", file, *problem.outcome)
 
     def _insert(
         self, file: SourceFile, header: Dataset, reply: HeaderReply | None, problem: ImageError | None

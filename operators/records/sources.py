@@ -26,7 +26,7 @@ class SourceFile:
     path
         Where the file lies; of a file in memory only its name.
     name
-        Its path relative to the input folder, for ``result.json`` only.
+        Its path relative to the input folder, by which results and the log name it.
     content
         The bytes of a file in memory; None: they are read from ``path``.
     problem
@@ -40,6 +40,9 @@ class SourceFile:
     content: bytes | None = None
     problem: str | None = None
     picture: bool = False
+
+    def __str__(self) -> str:
+        return printable(self.name)
 
     @property
     def data(self) -> Path | bytes:
@@ -115,6 +118,9 @@ class SourceImage:
     def states_orientation(self) -> bool:
         """Whether the header says how the picture stands (Patient Orientation)."""
         return bool(self.header.get("PatientOrientation"))
+
+    def __str__(self) -> str:
+        return str(self.file)
 
     @property
     def source(self) -> SourceImage:

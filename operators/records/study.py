@@ -131,11 +131,11 @@ def _take(image: Image_co | ExcludedImage, stage: Callable[[Image_co], Next]) ->
         raise
     except ImageError as error:
         level = logging.INFO if error.state == State.DECLINED else logging.WARNING
-        logger.log(level, "%s: %s, %s: %s", image.source.sop_instance_uid, *error.outcome)
+        logger.log(level, "%s: %s, %s: %s", image.source, *error.outcome)
         return ExcludedImage(image.source, *error.outcome)
     except Exception as error:  # noqa: BLE001
         # The edge of a stage: one image that meets a mistake of ours must not cost the other images of the run.
-        return ExcludedImage(image.source, *internal_error(error, image.source.sop_instance_uid).outcome)
+        return ExcludedImage(image.source, *internal_error(error, str(image.source)).outcome)
 
 
 def internal_error(error: Exception, what: str) -> InternalError:

@@ -11,6 +11,7 @@ import yaml
 from monai_app import __version__
 from monai_app.rules import box_rule, map_rule, scope
 from monai_app.settings import CONFIG_VARIABLE, ROOT, SettingsError, read_settings
+from monai_app.settings.manifest import quantity
 from operators.records.codes import BODY_PARTS
 from operators.records.reasons import DoubtReason
 from operators.records.rules import BoxRule, MapRule
@@ -127,12 +128,55 @@ def test_another_file_can_be_named(configured):
         (lambda c: c["models"].update(trusted={"msk_a": 3}), "is not a mapping of words"),
         (lambda c: c["models"].update(trusted={"msk_a": "abc"}), "64 hexadecimal digits"),
         (lambda c: c["classification"].update(bundle="a\\b"), "folder name"),
+        (lambda c: c["resources"].update(memory="lots"), "resources: memory: 'lots' is no quantity of memory"),
+        (lambda c: c["resources"].update(memory=0), "resources: memory: 0 is no quantity"),
+        (lambda c: c["resources"].update(memory=True), "resources: memory: True is no quantity"),
+        (lambda c: c["resources"].update(cpu="two"), "resources: cpu: 'two' is no whole number"),
+        (lambda c: c["resources"].update(disk=3), "resources: unknown key 'disk'; known are cpu, gpu, memory"),
+        (lambda c: c.update(resources=["cpu"]), "resources: not a mapping"),
+        (lambda c: c["application"].update(title=""), "application: title: '' is no text"),
+        (lambda c: c["application"].update({"input-formats": "dicom"}), "'dicom' is no list of words"),
         (lambda c: c["classification"].update(bundle=".."), "folder name"),
     ],
 )
 def test_a_mistake_is_named(configured, change, message):
     with pytest.raises(SettingsError, match=re.escape(message)):
         configured(change)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("  memory: 6Gi", "  memory: lots", "memory: "),
+        ("  smallest_side: 64", "  smallest_side: -64", "smallest_side: "),
+        ("  bundle: msk_sam", "  bundle: ../msk_sam", None),
+        ("  threshold: null", "  threshold: high", "threshold: "),
+        ("  pictures: 200", "  picture: 200", "picture: "),
+        ("report:", "reports:", "reports:"),
+        ("  pdf: false", "  pdf: false: true", "pdf: false:"),
+        ("  pdf: false", "  pdf: [false", None),
+        ("  pdf: false", "  pdf: \x07", "\x07"),
+        ("  pdf: false", "  pdf: false\n  pdf: false", None),
+    ],
+)
+def test_a_mistake_is_told_with_line_and_column(tmp_path, old, new, place):
+    text = (ROOT / "app.yaml").read_text().replace(old, new, 1)
+    (tmp_path / "app.yaml").write_text(text)
+    with pytest.raises(SettingsError) as ended:
+        read_settings(tmp_path / "app.yaml")
+    told = re.search(r"line (\d+), column (\d+)", str(ended.value))
+    if place is None:
+        assert told or "folder name" in str(ended.value)
+        return
+    line, column = int(told[1]), int(told[2])
+    assert place.split(":")[0] in text.splitlines()[line - 1][column - 1 :] or "mapping values" in str(ended.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("6Gi", 6 * 2**30), ("512Mi", 2**29), ("2GB", 2 * 10**9), (1024, 1024), ("1.5Ki", 1536)]
+)
+def test_quantities_of_memory_are_read_as_packages_name_them(text, expected):
+    assert quantity(text) == expected
 
 
 NUMBERS = [

@@ -181,10 +181,12 @@ def test_no_text_of_a_header_is_in_a_page_a_list_or_the_log(finished):
 
 
 @pytest.mark.slow
-def test_names_of_input_files_are_in_the_list_of_results_alone(finished):
-    """Exports often name files after patients; ``result.json`` is documented to list them."""
+def test_names_of_input_files_are_in_lists_and_log_and_in_no_object(finished):
+    """Exports often name files after patients; the lists of results and the log are documented to name files."""
     names = [name.encode() for name in finished.images]
     files = {path.name: path.read_bytes() for path in finished.output.rglob("*") if path.is_file()}
     holders = {file for file, content in files.items() if any(name in content for name in names)}
-    assert holders == {"result.json"}
-    assert not any(name in finished.log.encode() for name in names)
+    assert {"result.json", "result.csv"} <= holders
+    assert not [name for name in holders if name.endswith(".dcm")]
+    assert "one_3.dcm: declined, body_part_out_of_scope" in finished.log  # under the name that the user knows
+    assert re.search(r"one_1\.dcm: classification took \d", finished.log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from operators.records.errors import UnsupportedImageError
 from operators.records.images import Opinion
 from operators.records.operating_points import OperatingPoints
 from operators.records.reasons import DeclinedReason, DoubtReason
-from operators.records.sources import ExcludedImage
+from operators.records.sources import ExcludedImage, SourceFile
 from operators.records.study import Gathering, Study
 from tests.phantoms import classification, source_image
 
@@ -19,7 +20,9 @@ POINTS = OperatingPoints(rule_out=0.2, rule_in=0.8)
 
 
 def test_a_refused_image_is_excluded_and_the_others_go_on(caplog):
-    good, bad, broken = (source_image(sop_instance_uid=uid) for uid in ("1.1", "1.2", "1.3"))
+    good, bad, broken = (
+        dataclasses.replace(source_image(), file=SourceFile(Path(name), name)) for name in ("1", "2", "wrist/3\n.dcm")
+    )
 
     def stage(image):
         if image is bad:
@@ -34,7 +37,8 @@ def test_a_refused_image_is_excluded_and_the_others_go_on(caplog):
         ("declined", "too_small"),
         ("failed", "internal_error"),
     ]
-    assert "1.3" in caplog.text
+    assert "2: declined, too_small: too small" in caplog.text
+    assert r"wrist/3\n.dcm: failed, internal_error: KeyError" in caplog.text
     assert "SMITH" not in caplog.text
 
 
