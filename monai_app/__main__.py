@@ -9,6 +9,7 @@ if __package__ in (None, ""):  # run as ``python monai_app``, the way MAPs and `
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from monai_app.runtime import PreparationError, prepare
+from monai_app.stopping import StopRequests
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,9 +19,10 @@ def main(arguments: list[str] | None = None) -> int:
     except PreparationError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    from monai_app.run import run  # noqa: PLC0415 - holoscan can only be imported after prepare()
+    with StopRequests() as stop:
+        from monai_app.run import run  # noqa: PLC0415 - holoscan can only be imported after prepare()
 
-    return run([sys.argv[0], *(sys.argv[1:] if arguments is None else arguments)])
+        return run([sys.argv[0], *(sys.argv[1:] if arguments is None else arguments)], stop=stop)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +17,7 @@ from monai_app import __version__
 from monai_app.analysed_study import AnalysedStudy, analysed
 from monai_app.rules import rules_of, shaping
 from monai_app.runtime import hide_header_values
-from monai_app.settings import Settings, embedded_models, read_settings
+from monai_app.settings import ROOT, Settings, embedded_models, read_settings
 from monai_app.sources import Source, source_files
 from operators import pipeline
 from operators.classification.classify import common_finding, study_points
@@ -78,6 +81,19 @@ class Analyser:
             self._closed = True
             self.decoder.close()
             self.spool.close()
+
+    @property
+    def identity(self) -> str:
+        """A digest of what a result depends on beside its input: the files of software and models, the settings."""
+        bundles = (*self.models.classifiers, self.models.segmenter)
+        models = [(bundle.name, bundle.sha256, sorted(bundle.files.items())) for bundle in bundles]
+        settings = json.dumps(dataclasses.asdict(self.settings), sort_keys=True, default=sorted)  # sets have no order
+        digest = hashlib.sha256(repr((__version__, models, settings)).encode())
+        for package in ("monai_app", "operators"):
+            for path in sorted((ROOT / package).rglob("*")):
+                if path.suffix in (".py", ".html", ".json"):
+                    digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+        return digest.hexdigest()
 
     @property
     def description(self) -> RunDescription:

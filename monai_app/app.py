@@ -38,6 +38,10 @@ class OsteoMapApp(Application):
         What comes in, one study at a time.
     collect
         What becomes of each study when it is done.
+    stopped
+        Whether the run is to end: then no further image is begun.
+    passed
+        Called when an image has gone through all stages that need no other image.
     """
 
     def __init__(
@@ -46,8 +50,12 @@ class OsteoMapApp(Application):
         studies: Iterator[Study[SourceImage]],
         collect: Callable[[ReportedStudy], None],
         *args: Any,
+        stopped: Callable[[], bool] = bool,
+        passed: Callable[[], object] = bool,
         **kwargs: Any,
     ) -> None:
+        self.stopped = stopped
+        self.passed = passed
         self.stages = stages
         self.studies = studies
         self.collect = collect
@@ -57,9 +65,14 @@ class OsteoMapApp(Application):
 
     def compose(self) -> None:
         """Chain the operators in order."""
-        source = StudiesOperator(self, studies=self.studies)
+        source = StudiesOperator(self, studies=self.studies, stopped=self.stopped)
         result = ResultOperator(self, collect=self.collect)
-        chain: list[Any] = [source, *(StageOperator(self, stage=stage) for stage in self.stages), result]
+        last = [stage for stage in self.stages if stage.by_image][-1]
+        operators = (
+            StageOperator(self, stage=stage, stopped=self.stopped, passed=self.passed if stage is last else bool)
+            for stage in self.stages
+        )
+        chain: list[Any] = [source, *operators, result]
         for before, after in pairwise(chain):
             self.add_flow(before, after)
         self.timed = {operator.name: operator for operator in chain}

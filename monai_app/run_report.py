@@ -21,6 +21,7 @@ from operators.records.run_description import RunDescription
 from operators.records.sources import Ignored
 from operators.records.states import State
 from operators.records.study import ReportedStudy
+from operators.reporting.finished_studies import FinishedStudy
 from operators.reporting.output_folder import (
     LIST,
     REPORT,
@@ -65,24 +66,38 @@ class RunReport:
         for name in RUN_FILES:  # of an earlier run: a run that is killed must not seem to have ended
             (output / name).unlink(missing_ok=True)
 
-    def expect(self, studies: int, ignored: Counter[Ignored | None]) -> None:
-        """Learn how many studies the input has, and how many of its files are passed over, by the reason."""
+    def expect(self, studies: int, images: int, ignored: Counter[Ignored | None]) -> None:
+        """Learn how many studies and images the input has, and how many files are passed over, by the reason."""
         self._expected = studies
         self.ignored = ignored
         if sys.stderr.isatty():
-            self._progress = tqdm(total=studies, unit="study")
+            self._progress = tqdm(total=images, unit="image", dynamic_ncols=True)
 
-    def add(self, reported: ReportedStudy, summary: StudySummary) -> None:
-        """Add the section of a study whose objects are written."""
+    def add(self, reported: ReportedStudy, summary: StudySummary) -> FinishedStudy:
+        """Add the section of a study whose objects are written, and return what another run may need of it."""
         section = render_study(reported, summary, self.description, self._pictures_left).encode()
-        self._sections[summary.study_instance_uid] = (self._parts.tell(), len(section))
-        self._parts.write(section)
-        self._pictures_left -= min(self._pictures_left, len(reported.study.included))
-        self.studies.append(summary)
+        finished = FinishedStudy(summary, section, min(self._pictures_left, len(reported.study.included)))
+        self._add(finished)
+        if self._progress is None:
+            logger.info("study %d of %d: %s", len(self.studies), self._expected, summary.state)
+        return finished
+
+    def add_finished(self, finished: FinishedStudy) -> None:
+        """Add a study that an earlier run has finished."""
+        self._add(finished)
+        if self._progress is not None:
+            self._progress.update(len(finished.summary.images))
+
+    def _add(self, finished: FinishedStudy) -> None:
+        self._sections[finished.summary.study_instance_uid] = (self._parts.tell(), len(finished.section))
+        self._parts.write(finished.section)
+        self._pictures_left = max(0, self._pictures_left - finished.pictures)
+        self.studies.append(finished.summary)
+
+    def image_done(self) -> None:
+        """Move the progress bar on."""
         if self._progress is not None:
             self._progress.update()
-        else:
-            logger.info("study %d of %d: %s", len(self.studies), self._expected, summary.state)
 
     def add_lost(self, summary: StudySummary) -> None:
         """Account for a study that the run did not finish."""

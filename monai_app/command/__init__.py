@@ -48,6 +48,9 @@ class Command(NamedTuple):
 # A folder of such a name is given as ./models.
 COMMANDS: Mapping[str, Command] = {
     "models": Command("monai_app.command.models", "list the models: versions, checksums, findings, operating points"),
+    "check": Command(
+        "monai_app.command.check", "check this installation: libraries, models, decoders, memory, a phantom"
+    ),
     "map": Command("monai_app.packaging.__main__", "make the container image, a MONAI Application Package"),
 }
 
@@ -63,6 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     flags = _flags(parser, options)
     from monai_app.runtime import PreparationError, prepare  # noqa: PLC0415 - answers to --help come first
     from monai_app.settings import SettingsError, read_settings  # noqa: PLC0415
+    from monai_app.stopping import StopRequests  # noqa: PLC0415
 
     try:
         prepare()
@@ -70,9 +74,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (PreparationError, SettingsError) as error:
         sys.stderr.write(f"osteomap: {error}\n")
         return 2
-    from monai_app.run import run  # noqa: PLC0415 - holoscan can only be imported after prepare()
+    with StopRequests() as stop:
+        from monai_app.run import run  # noqa: PLC0415 - holoscan can only be imported after prepare()
 
-    return run([sys.argv[0], *flags], tell=None if options.quiet else _print_table)
+        tell = None if options.quiet else _print_table
+        return run([sys.argv[0], *flags], stop=stop, tell=tell, resume=options.resume)
 
 
 def _print_table(studies: Sequence[StudySummary]) -> None:
@@ -109,7 +115,7 @@ def _flags(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="osteomap",
-        usage="osteomap IN OUT [-m MODELS] [-l LEVEL] [--quiet]\n       osteomap COMMAND [-h]",
+        usage="osteomap IN OUT [-m MODELS] [-l LEVEL] [--resume] [--quiet]\n       osteomap COMMAND [-h]",
         description=DESCRIPTION,
         epilog=_epilog(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -122,6 +128,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-w", "--workdir", type=Path, help="working folder of the MONAI Deploy App SDK")
     parser.add_argument("-l", "--log-level", choices=LEVELS, help="default: INFO")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with an interrupted run: keep the studies that are finished",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="print no table of the images at the end")
     parser.add_argument("--version", action="version", version=f"osteomap {__version__}")
     return parser
@@ -134,7 +145,3 @@ def _epilog() -> str:
         f"commands (osteomap COMMAND --help says more; a folder of such a name is given as ./NAME):\n{commands}\n"
         f"{EXAMPLES}\nsettings: {settings}; HOLOSCAN_CONFIG_PATH names another file\n{EXIT_CODES}"
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

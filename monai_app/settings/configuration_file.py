@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from monai_app.settings.limits import SettingsError, ValueFault, check
-from monai_app.settings.manifest import MANIFEST, check_manifest
+from monai_app.settings.manifest import MANIFEST, check_manifest, quantity
 from monai_app.settings.sections import LocalizationSettings, OutputSettings, Settings
 from operators.encoding.object_kinds import OPTIONAL_KINDS
 
@@ -53,7 +53,7 @@ def read_settings(path: str | Path | None = None) -> Settings:
     SettingsError
         If the file is missing or a key is unknown, missing or of the wrong kind.
     """
-    path = Path(path or os.environ.get(CONFIG_VARIABLE) or ROOT / "app.yaml")
+    path = _path(path)
     content, node = _read(path)
     if not isinstance(content, dict):
         raise SettingsError(f"{path}: not a mapping of sections")
@@ -65,6 +65,16 @@ def read_settings(path: str | Path | None = None) -> Settings:
     except ValueFault as fault:
         raise SettingsError(f"{path}{_position(node, fault.keys)}: {fault}") from fault
     return settings
+
+
+def declared_memory() -> int | None:
+    """Return the memory that ``resources: memory`` declares, bytes; None: it declares none. The file is a valid one."""
+    declared = _read(_path())[0].get("resources", {}).get("memory")
+    return None if declared is None else quantity(declared)
+
+
+def _path(path: str | Path | None = None) -> Path:
+    return Path(path or os.environ.get(CONFIG_VARIABLE) or ROOT / "app.yaml")
 
 
 def _read(path: Path) -> tuple[Any, yaml.Node | None]:

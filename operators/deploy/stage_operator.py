@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
@@ -21,6 +22,10 @@ class StageOperator(Operator):
     ----------
     stage
         Gives the operator its name, its ports their names, and what it does.
+    stopped
+        Whether the run is to end: then what arrives is dropped.
+    passed
+        Called when an image, or a study, has gone through.
 
     Attributes
     ----------
@@ -28,8 +33,12 @@ class StageOperator(Operator):
         Time spent in the stage so far.
     """
 
-    def __init__(self, fragment: Fragment, *args: Any, stage: Stage) -> None:
+    def __init__(
+        self, fragment: Fragment, *args: Any, stage: Stage, stopped: Callable[[], bool], passed: Callable[[], object]
+    ) -> None:
         self.stage = stage
+        self.stopped = stopped
+        self.passed = passed
         self.gathering = None if stage.by_image else Gathering()
         self.seconds = 0.0
         super().__init__(fragment, *args, name=stage.name)
@@ -44,9 +53,10 @@ class StageOperator(Operator):
         with unquoted():
             part = op_input.receive(self.stage.receives)
             study = part if self.gathering is None else self.gathering.add(part)
-            if study is None:
+            if study is None or self.stopped():
                 return
             started = time.perf_counter()
             result = self.stage(study)
             self.seconds += time.perf_counter() - started
+            self.passed()
             op_output.emit(result, self.stage.emits)

@@ -18,7 +18,8 @@ class Bundle:
     """A verified MONAI bundle: its network in evaluation mode, its pre-processing and its metadata.
 
     ``preprocess`` takes (rows, columns) float32 [0, 1] and returns (channels, height, width), scaled and then padded
-    at the right and the bottom only. ``sha256`` is that of the weights file.
+    at the right and the bottom only. ``sha256`` is that of the weights file, ``files`` the sha256 of every file that
+    changes what it computes.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Bundle:
     network: nn.Module
     preprocess: Callable[[NDArray[np.float32]], Any]  # a MONAI MetaTensor: a tensor with its affine
     metadata: Mapping[str, Any]
+    files: Mapping[str, str] = field(default_factory=dict)
     _fitted: list[Fitted] = field(default_factory=list, init=False, repr=False)
 
     @property

@@ -71,6 +71,7 @@ def load_bundle(bundle_root: Path, checkpoint: str | None = None, trusted: Mappi
         network=network.eval().to(memory_format=torch.channels_last),
         preprocess=preprocess,
         metadata=metadata,
+        files=checksums,
     )
 
 

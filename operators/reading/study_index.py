@@ -210,15 +210,19 @@ class StudyIndex:
     def studies(self, clock: Clock) -> Iterator[Study[SourceImage]]:
         """Yield the studies in the order of their first file; ``clock`` says when the analysis of each begins."""
         for uid in self.study_uids:
-            images: tuple[SourceImage | ExcludedImage, ...]
-            try:
-                images = tuple(self._image(row) for row in self._rows("*", uid))
-                images = images if uid is None else of_one_patient(uid, images)
-            except Exception as error:  # noqa: BLE001 - a mistake of ours costs one study, not those behind it
-                outcome = internal_error(error, f"study {uid}").outcome
-                names = self.file_names(uid)
-                images = tuple(ExcludedImage(SourceFile(Path(name), name), *outcome) for name in names)
-            yield Study(uid, images, clock())
+            yield self.study(uid, clock)
+
+    def study(self, uid: str | None, clock: Clock) -> Study[SourceImage]:
+        """Return one study; ``clock`` as above."""
+        images: tuple[SourceImage | ExcludedImage, ...]
+        try:
+            images = tuple(self._image(row) for row in self._rows("*", uid))
+            images = images if uid is None else of_one_patient(uid, images)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours costs one study, not those behind it
+            outcome = internal_error(error, f"study {uid}").outcome
+            names = self.file_names(uid)
+            images = tuple(ExcludedImage(SourceFile(Path(name), name), *outcome) for name in names)
+        return Study(uid, images, clock())
 
     def _image(self, row: Any) -> SourceImage | ExcludedImage:
         _, _, _, name, path, in_memory, header, has_pixel_data, changes, sha256, state, reason, detail = row

@@ -32,6 +32,7 @@ class FailedReason(StrEnum):
     DECODER_TIMEOUT = "decoder_timeout"
     ENCODING_ERROR = "encoding_error"
     INTERNAL_ERROR = "internal_error"
+    STOPPED = "stopped"
 
 
 class DoubtReason(StrEnum):
@@ -187,6 +188,13 @@ REASONS: Mapping[Reason | DoubtReason, ReasonText] = {
         "A mistake of the software.",
         "Report it; the source image is to be read without OsteoMAP.",
         "a mistake of the application",
+    ),
+    FailedReason.STOPPED: ReasonText(
+        "STOPPED",
+        "Run stopped",
+        "The run was told to stop before the study was finished.",
+        "Run it again; osteomap --resume keeps what is finished.",
+        "the run was told to stop (SIGTERM, Ctrl-C) before the study was finished",
     ),
     DoubtReason.BODY_PART_ABSENT: ReasonText(
         "NO-BODY-PART",

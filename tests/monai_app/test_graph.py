@@ -91,9 +91,10 @@ def test_an_artefact_that_disappears_is_noticed(studies, tmp_path, monkeypatch):
     add = application.RunReport.add
 
     def lose(self, reported, summary):
-        add(self, reported, summary)
+        done = add(self, reported, summary)
         folder = study_folder(reported.study.study_instance_uid)
         (self.output / folder / "sr.dcm").unlink()
+        return done
 
     monkeypatch.setattr(application.RunReport, "add", lose)
     assert run(studies, tmp_path / "out").code == 1
@@ -111,11 +112,11 @@ def test_what_an_earlier_run_left_is_replaced(studies, tmp_path):
     assert first.result["studies"] == again.result["studies"]
 
 
-@pytest.mark.parametrize("moment", ["list_files", "_run_graph"])
+@pytest.mark.parametrize("moment", ["list_files", "_Run._run_graph"])
 def test_a_killed_run_does_not_seem_to_have_ended(studies, tmp_path, monkeypatch, moment):
     output = tmp_path / "out"
     assert run(studies, output).code == 0
-    monkeypatch.setattr(application, moment, lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(f"monai_app.run.{moment}", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         application.run(["osteomap", "-i", str(studies), "-o", str(output)])
     assert not [path for path in output.iterdir() if path.is_file()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -262,19 +263,45 @@ def test_an_output_that_cannot_be_written_ends_with_2(tmp_path):
 
 
 def test_a_run_that_is_told_to_stop_stops_and_accounts_for_every_study(tmp_path):
-    for number in range(40):
+    for number in range(10):
         save(radiograph(str(number)), tmp_path / "in" / f"{number}.dcm")
+    content = yaml.safe_load((ROOT / "app.yaml").read_text("utf-8"))
+    content["classification"].update(bundle="msk_cnn", check_turned=False)
+    (tmp_path / "app.yaml").write_text(yaml.safe_dump(content), "utf-8")
+    settings = {"HOLOSCAN_CONFIG_PATH": str(tmp_path / "app.yaml")}
     command = [sys.executable, "-m", "monai_app", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ | settings) as process:
         log = ""
-        while "study 1 of 40" not in log:
+        while "study 1 of 10" not in log:
             log += process.stderr.readline()
         process.terminate()
         log += process.communicate(timeout=60)[1]
     assert process.returncode == 1, log
     result = json.loads((tmp_path / "out" / "result.json").read_text("utf-8"))
-    assert result["counts"]["studies"] == 40
-    assert 0 < result["counts"]["failed"] < 40
+    assert result["counts"]["studies"] == 10
+    assert 0 < result["counts"]["failed"] < 10
+    images = [image for study in result["studies"] for image in study["images"]]
+    assert {image["reason"] for image in images} == {None, "stopped"}
+    jsonschema.validate(result, SCHEMA)
+    assert "stopped: " in log
+    assert "internal" not in log
+    finished = {path: path.stat().st_ino for path in (tmp_path / "out").glob("*/*.dcm")}
+    assert finished
+
+    again = run(tmp_path / "in", tmp_path / "out", "--resume", command=("-m", "monai_app.command"), **settings)
+    assert again.code == 0, again.log
+    kept = 10 - result["counts"]["failed"]
+    assert f"{kept} of 10 studies are finished and current" in again.log
+    assert {path: path.stat().st_ino for path in finished} == finished
+    assert (again.result["counts"]["studies"], again.result["counts"]["failed"]) == (10, 0)
+    before = {image["file"]: image for image in images if image["reason"] is None}
+    assert {name: again.images[name] for name in before} == before
+    page = (again.output / "report.html").read_text("utf-8")
+    assert all(page.count(f'id="study-{study["folder"]}"') == 1 for study in again.result["studies"])
+    assert len((again.output / "result.csv").read_text("utf-8").splitlines()) == 11
+    assert {path.name for path in again.output.iterdir() if len(path.name) != 16} == {
+        *("result.json", "result.csv", "report.html"),
+    }
 
 
 def test_one_file_is_an_input_too(tmp_path):

@@ -50,7 +50,7 @@ def given(monkeypatch, tmp_path):
 
 def test_folders_may_stand_without_flags(given):
     assert osteomap(["in", "out", "-l", "DEBUG"]) == osteomap(["-i", "in", "-o", "out", "-l", "DEBUG"]) == 0
-    assert given[0] == given[1]
+    assert given[0][0] == given[1][0]
     assert given[0][0] == ["-i", "in", "-o", "out", "-l", "DEBUG"]
 
 
@@ -58,6 +58,12 @@ def test_the_table_can_be_left_out(given):
     osteomap(["in", "out"])
     osteomap(["in", "out", "--quiet"])
     assert [options["tell"] is None for _, options in given] == [False, True]
+
+
+def test_an_interrupted_run_is_gone_on_with_if_asked_for(given):
+    osteomap(["in", "out"])
+    osteomap(["in", "out", "--resume"])
+    assert [options["resume"] for _, options in given] == [False, True]
 
 
 def test_the_variables_of_the_sdk_stand_for_the_folders(given, monkeypatch):

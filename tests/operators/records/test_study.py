@@ -24,6 +24,8 @@ def test_a_refused_image_is_excluded_and_the_others_go_on(caplog):
         dataclasses.replace(source_image(), file=SourceFile(Path(name), name)) for name in ("1", "2", "wrist/3\n.dcm")
     )
 
+    caplog.set_level("INFO")
+
     def stage(image):
         if image is bad:
             raise UnsupportedImageError(DeclinedReason.TOO_SMALL, "too small")
