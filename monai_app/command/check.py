@@ -88,7 +88,7 @@ def _libraries() -> Iterator[str]:
         except PackageNotFoundError:
             wrong.append(f"{requirement.name} is missing")
     if wrong:
-        raise _CheckFailedError(f"{', '.join(wrong)}; pip install 'osteomap[app]'")
+        raise _CheckFailedError(f"{', '.join(wrong)}; run pip install '.[app]' in the repository of OsteoMAP")
     yield f"Python {sys.version.split()[0]}, {len(needed)} packages as required"
 
 

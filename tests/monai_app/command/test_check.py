@@ -44,7 +44,7 @@ def test_a_decoder_that_is_broken_is_named(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("needed", "told"),
     [
-        (["no-such-package>=1"], "no-such-package is missing; pip install 'osteomap[app]'"),
+        (["no-such-package>=1"], "no-such-package is missing; run pip install '.[app]' in the repository of OsteoMAP"),
         (["numpy<1"], "is not <1"),
         (['no-such-package; extra == "app"'], "no-such-package is missing"),
     ],
