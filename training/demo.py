@@ -42,6 +42,7 @@ def write(folder: Path) -> None:
             patient_orientation=("L", "F"),
             view_position="AP",
             spacing_mm=SPACING_MM,
+            burned_in_annotation="NO",
         )
         stored = np.round(phantom.pixels * 65535).astype(np.uint16)
         wrap(stored, description).save_as(folder / f"{name}.dcm", enforce_file_format=True)

@@ -25,7 +25,7 @@ Listed: TypeAlias = tuple[SourceFile, tuple[PixelBox, ...]]
 
 
 def list_images(dataset_dir: str, output_dir: str, prompted: bool = False) -> list[dict[str, Any]]:
-    """Return one item per image: its ``file``, its ``number`` from 1, a safe and unique ``name``, its ``boxes``.
+    """Return one item per image: its ``file``, a safe and unique ``name``, its ``boxes``.
 
     ``named`` says whether the user named the file itself, rather than a folder that holds it.
 
@@ -63,8 +63,8 @@ def list_images(dataset_dir: str, output_dir: str, prompted: bool = False) -> li
     names = safe_names(_short_name(file.name) for file, _ in listed)
     named = not source.is_dir()
     return [
-        {"file": file, "number": number, "name": name, "boxes": boxes, "named": named}
-        for number, ((file, boxes), name) in enumerate(zip(listed, names, strict=True), start=1)
+        {"file": file, "name": name, "boxes": boxes, "named": named}
+        for (file, boxes), name in zip(listed, names, strict=True)
     ]
 
 

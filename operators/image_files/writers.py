@@ -101,7 +101,7 @@ class PredictionWriter(ABC):
             return []
         outcome = (prediction.state, prediction.reason, prediction.detail)
         level = logging.WARNING if prediction.state == "failed" else logging.INFO
-        logger.log(level, "file %d (see %s): %s, %s: %s", item["number"], self.table, *outcome)
+        logger.log(level, "%s: %s, %s: %s", item["file"], *outcome)
         return [dict(zip(("state", "reason", "detail"), outcome, strict=True))]
 
     def _add(self, mode: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -227,7 +227,7 @@ def test_fine_tuning_changes_the_mask_decoder_alone(small_sam, tmp_path):
         validation_interval=1,
         loader_workers=0,
     )
-    for file, rounding in (("checkpoint_epoch=1.pt", 0.0), ("best.pt", 1e-6)):  # the second is an average over steps
+    for file, rounding in (("checkpoint.pt", 0.0), ("best.pt", 1e-6)):  # the second is an average over steps
         state = torch.load(tmp_path / "run" / file, weights_only=True)["network"]
         same = {name: torch.allclose(tensor, weights[name], rounding, rounding) for name, tensor in state.items()}
         assert {name.split(".")[0] for name in same if not same[name]} == {"mask_decoder"}, file

@@ -57,11 +57,11 @@ def test_any_user_can_start_it_without_a_home(home, tmp_path):
 
 
 @pytest.mark.parametrize("main", [__main__.main, command.main])
-def test_without_a_folder_for_temporary_files_it_says_which_variable_to_set(main, monkeypatch, capsys):
+def test_without_a_folder_for_temporary_files_it_says_which_variable_to_set(main, monkeypatch, capsys, tmp_path):
     def nowhere():
         raise FileNotFoundError(2, "No usable temporary directory found")
 
     monkeypatch.setattr(tempfile, "gettempdir", nowhere)
     monkeypatch.setattr("monai_app.runtime._raise_stack_limit", lambda: None)
-    assert main(["-i", "in", "-o", "out"]) == 2
+    assert main(["-i", str(tmp_path), "-o", "out"]) == 2
     assert "set TMPDIR" in capsys.readouterr().err

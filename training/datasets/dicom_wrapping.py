@@ -69,6 +69,7 @@ class Description:
     laterality: str = ""
     patient_orientation: tuple[str, str] | None = None
     spacing_mm: float | None = None
+    burned_in_annotation: str = ""  # YES or NO
     instance_number: int = 1
     jpeg_ratio: float | None = None  # how much the image was compressed before; None: without loss
 
@@ -131,6 +132,8 @@ def _add_identity(ds: Dataset, description: Description) -> None:
     region = BODY_PARTS.get(description.body_part, CHEST if description.body_part == "CHEST" else None)
     if region is not None:
         ds.AnatomicRegionSequence = [_code(region)]
+    if description.burned_in_annotation:
+        ds.BurnedInAnnotation = description.burned_in_annotation
     if description.spacing_mm is not None:
         ds.ImagerPixelSpacing = [description.spacing_mm, description.spacing_mm]
 

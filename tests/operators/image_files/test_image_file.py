@@ -296,7 +296,7 @@ def test_damaged_bytes_never_raise_anything_else(read, tmp_path):
 def test_the_reader_lists_what_it_cannot_read(decoder, tmp_path):
     reader = ImageReader(SCOPE, decoder)
     files = [save(radiograph(), tmp_path / name) for name in ("a.dcm", "b.dcm")] + [picture(tmp_path / "c.png")]
-    images = [reader({"file": SourceFile(path, path.name), "number": 1})["image"] for path in [*files, *files]]
+    images = [reader({"file": SourceFile(path, path.name)})["image"] for path in [*files, *files]]
     assert [isinstance(image, ImageFile) for image in images] == [True, False, True] * 2
     duplicate = images[1]
     assert isinstance(duplicate, ExcludedImage)

@@ -132,7 +132,7 @@ def test_the_network_of_the_evaluator_is_asked(bundle, image):
 def test_an_internal_error_costs_one_image(decoder, bundle, tmp_path, caplog):
     folder = tmp_path / "in"
     folder.mkdir()
-    picture(folder / "DOE_JANE.png")
+    picture(folder / "a.png")
     picture(folder / "b.png")
     calls = []
 
