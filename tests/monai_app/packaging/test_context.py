@@ -33,14 +33,14 @@ def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def tracked(*folders: str) -> set[str]:
-    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", *folders]
-    return set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+def sources(*packages: str) -> set[str]:
+    found = (path for package in packages for path in (ROOT / package).rglob("*") if path.is_file())
+    return {path.relative_to(ROOT).as_posix() for path in found if "__pycache__" not in path.parts}
 
 
 def test_every_file_is_accounted_for(context):
     left_out = tuple(f"{folder}/" for folder in LEFT_OUT)
-    application = {name for name in tracked("monai_app", "operators") if not name.startswith(left_out)}
+    application = {name for name in sources("monai_app", "operators") if not name.startswith(left_out)}
     models = {f"{name}/{file}" for name in used_bundles(ROOT / "app.yaml") for file in bundle_files(name)}
     assert files(context / "app") == application | {"__main__.py"}
     assert files(context / "models") == models
