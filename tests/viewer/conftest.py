@@ -77,14 +77,27 @@ class Viewer:
     complaints: list[str] = field(default_factory=list)
 
     def open_series(self, description: str, shown: str) -> None:
-        """Double-click a series until a text of it, or the image, is on the page: one that loads may miss a click."""
+        """Double-click a series until a text of it, or the image, is on the page.
+
+        A viewer that is still loading may miss a click, and may then stay as it is: it is loaded again.
+        """
 
         def opened() -> None:
             self.page.locator("[data-cy^=study-browser-thumbnail]").filter(has_text=description).first.dblclick()
-            self.page.get_by_text(shown).first.wait_for(timeout=30_000)
+            try:
+                self.page.get_by_text(shown).first.wait_for(timeout=20_000)
+            except PlaywrightError:
+                self.page.reload(wait_until="domcontentloaded")
+                self.wait_for_image()
+                raise
 
-        self.eventually(opened)
+        self.eventually(opened, seconds=180)
         self.page.wait_for_timeout(3_000)  # the canvas is drawn after the text
+
+    def wait_for_image(self) -> None:
+        """Wait until the first image of the study is on the page."""
+        self.page.locator(".cornerstone-canvas").first.wait_for(timeout=120_000)
+        self.page.wait_for_timeout(3_000)
 
     def picture(self, name: str) -> NDArray[np.uint8]:
         """Keep a screenshot; return it as (rows, columns, 3)."""
@@ -146,7 +159,6 @@ def viewer(address) -> Iterator[Viewer]:
         page.on("console", lambda said: said.type == "error" and opened.complaints.append(f"console: {said.text}"))
         page.add_init_script(NO_TOUR)
         page.goto(f"{url}/viewer?StudyInstanceUIDs={archived.study_uid}", wait_until="domcontentloaded")
-        page.locator(".cornerstone-canvas").first.wait_for(timeout=120_000)
-        page.wait_for_timeout(3_000)
+        opened.wait_for_image()
         yield opened
         browser.close()
