@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 IN, OUT, SETTINGS = "MERCURE_IN_DIR", "MERCURE_OUT_DIR", "HOLOSCAN_CONFIG_PATH"
-FILES_TO_KEEP = ("result.json", "result.csv", "report.html")
+FILES_TO_KEEP = ("result.csv", "report.html")
 
 
 class TaskError(ValueError):
@@ -96,7 +96,7 @@ def deliver(results: Path, target: Path) -> None:
             image["outputs"] = [name.replace("/", "_") for name in image["outputs"]]
     result["__mercure_notification"] = notification(result["counts"])
     for name in FILES_TO_KEEP:
-        if name != "result.json" and (results / name).is_file():
+        if (results / name).is_file():
             (results / name).replace(target / name)
     written = results / "result.json"
     written.write_text(json.dumps(result), "utf-8")

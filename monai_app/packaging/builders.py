@@ -9,7 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from packaging.utils import parse_wheel_filename
+from packaging.version import Version
+
 from monai_app.packaging.errors import PackagingError
+from monai_app.packaging.requirements import read_pins
 
 BUILDERS = ("docker", "podman", "buildah")
 TAG = re.compile(r"[a-z0-9][a-z0-9._/:-]*[a-z0-9]")
@@ -53,18 +57,14 @@ def download_wheels(context: Path) -> None:
             cause = done.stderr.strip().splitlines()[-1:] or ["pip ended without a message"]
             raise PackagingError(f"the packages cannot be downloaded ({cause[0]})")
     wanted = {
-        line for name in ("requirements.txt", "sbom.txt") for line in (context / "pip" / name).read_text().split()
+        (name, Version(pin.partition("==")[2]))
+        for file in ("requirements.txt", "sbom.txt")
+        for name, pin in read_pins((context / "pip" / file).read_text("utf-8")).items()
     }
     (context / "wheels").mkdir()
-    for path in sorted(wheels.iterdir()):
-        name, version = path.name.split("-")[:2]
-        if any(_same(name, version, line) for line in wanted):
+    for path in sorted(wheels.glob("*.whl")):
+        if parse_wheel_filename(path.name)[:2] in wanted:
             (context / "wheels" / path.name).hardlink_to(path)
-
-
-def _same(name: str, version: str, line: str) -> bool:
-    wanted, _, pin = line.partition("==")
-    return re.sub(r"[-_.]+", "-", name).lower() == re.sub(r"[-_.]+", "-", wanted).lower() and version == pin
 
 
 def build_command(tool: str, context: Path, tag: str, base_image: str | None, timestamp: int) -> list[str]:

@@ -76,7 +76,7 @@ def write_context(root: Path, folder: Path, bundles: Iterable[str], variant: str
             _copy(folder / "models" / name, ((p.relative_to(b), p) for b, p in _bundle_files(root / "bundles" / name)))
         shutil.copyfile(root / "app.yaml", folder / "app.yaml")
         _write_documents(root, folder / "docs", names)
-        _write_manifests(folder)
+        _write_manifests(folder, variant)
         _write_build_files(root, folder, variant, revision)
     except OSError as error:
         raise PackagingError(f"{folder}: cannot be written ({error.strerror}); free space or name another") from error
@@ -124,9 +124,9 @@ def _write_documents(root: Path, folder: Path, bundles: Iterable[str]) -> None:
         shutil.copyfile(root / "bundles" / name / "docs" / "README.md", folder / f"{name}.md")
 
 
-def _write_manifests(folder: Path) -> None:
+def _write_manifests(folder: Path, variant: str) -> None:
     (folder / "map").mkdir()
-    for name, manifest in zip(("app", "pkg"), manifests(folder / "app.yaml", folder / "models"), strict=True):
+    for name, manifest in zip(("app", "pkg"), manifests(folder / "app.yaml", folder / "models", variant), strict=True):
         (folder / "map" / f"{name}.json").write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
 
 

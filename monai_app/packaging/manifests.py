@@ -21,7 +21,7 @@ COMMAND = '["/opt/holoscan/venv/bin/python", "/opt/holoscan/app"]'
 CHECKSUMS = "SHA256SUMS"
 
 
-def manifests(settings: Path, models: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def manifests(settings: Path, models: Path, variant: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return ``app.json`` and ``pkg.json``.
 
     Parameters
@@ -30,28 +30,31 @@ def manifests(settings: Path, models: Path) -> tuple[dict[str, Any], dict[str, A
         ``app.yaml``: title, version, formats and resources.
     models
         The folder with the bundles that are packaged; each is listed with the sha256 of its ``SHA256SUMS``.
+    variant
+        ``cpu`` or ``cuda``.
 
     Raises
     ------
     PackagingError
         If the settings lack what the manifests need.
     """
-    from holoscan_cli.packager.config_reader import ApplicationConfiguration  # noqa: PLC0415 - a second to import
+    from holoscan_cli.common.exceptions import InvalidApplicationConfigurationError  # noqa: PLC0415 - a second to import
+    from holoscan_cli.packager.config_reader import ApplicationConfiguration  # noqa: PLC0415
     from holoscan_cli.packager.models import Models  # noqa: PLC0415
     from holoscan_cli.packager.parameters import PackageBuildParameters  # noqa: PLC0415
 
     logging.getLogger("packager").setLevel(logging.WARNING)
     parameters = PackageBuildParameters()
-    parameters._data |= {"config_file_path": "/var/holoscan/app.yaml", "command": COMMAND}
+    parameters._data["command"] = COMMAND  # its only setter wants the interpreter that the stock image has
     parameters.models = Models().build(models)
     configuration = ApplicationConfiguration()
     try:
         configuration.read(settings)
         application = configuration.populate_app_manifest(parameters).data
         package = configuration.populate_package_manifest(parameters).data
-    except Exception as error:
+    except (InvalidApplicationConfigurationError, OSError) as error:
         raise PackagingError(f"{settings.name}: {error}") from error
-    return _complete_application(application), _complete_package(package, models)
+    return _complete_application(application), _complete_package(package, models, variant)
 
 
 def _complete_application(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -72,11 +75,11 @@ def _complete_application(manifest: dict[str, Any]) -> dict[str, Any]:
     return manifest
 
 
-def _complete_package(manifest: dict[str, Any], models: Path) -> dict[str, Any]:
+def _complete_package(manifest: dict[str, Any], models: Path, variant: str) -> dict[str, Any]:
     """List the models as the specification does, with their hashes."""
     manifest["models"] = [
         {"name": name, "path": name, "sha256": hashlib.sha256((models / name / CHECKSUMS).read_bytes()).hexdigest()}
         for name in sorted(manifest["models"])
     ]
-    manifest["platformConfig"] = "cpu"
+    manifest["platformConfig"] = {"cpu": "cpu", "cuda": "dgpu"}[variant]  # holoscan_cli's words
     return manifest

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from tests.monai_app.application import Run
 
 TAG = os.environ.get("OSTEOMAP_MAP_TAG", "localhost/osteomap:test")
 USER = "54321:0"  # a user ID without a name; group 0 as OpenShift gives it
-
-
-@dataclass
-class Finished:
-    code: int
-    log: str
-    output: Path
-
-    @property
-    def result(self) -> dict[str, Any]:
-        return json.loads((self.output / "result.json").read_text("utf-8"))
 
 
 def tool() -> str:
@@ -62,12 +50,12 @@ def command(
     return [*words, TAG, *arguments]
 
 
-def run(source: Path | None, output: Path, *arguments: str, **more: Sequence[str]) -> Finished:
+def run(source: Path | None, output: Path, *arguments: str, **more: Sequence[str]) -> Run:
     """Run the image on a folder."""
     done = subprocess.run(
         command(source, output, *arguments, **more), capture_output=True, text=True, check=False, timeout=600
     )
-    return Finished(done.returncode, done.stdout + done.stderr, output)
+    return Run(done.returncode, done.stdout + done.stderr, output)
 
 
 def say(*arguments: str, **more: Sequence[str]) -> subprocess.CompletedProcess[str]:

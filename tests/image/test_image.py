@@ -14,9 +14,10 @@ import pytest
 from pydicom import dcmread
 
 from monai_app import __version__
-from tests.image.container import TAG, Finished, command, run, say, tool
+from tests.image.container import TAG, command, run, say, tool
 from tests.integration.validators import dciodvfy, dcmdump
 from tests.monai_app import application
+from tests.monai_app.application import Run
 from tests.phantoms import radiograph, save
 from training import demo
 
@@ -34,7 +35,7 @@ def phantoms(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def inside(phantoms, tmp_path_factory) -> Finished:
+def inside(phantoms, tmp_path_factory) -> Run:
     return run(phantoms, tmp_path_factory.mktemp("inside") / "out")
 
 

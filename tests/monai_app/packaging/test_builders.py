@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,6 +63,19 @@ def test_packages_that_cannot_be_downloaded(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(PackagingError, match="cannot be downloaded"):
         builders.download_wheels(tmp_path / "map")
+
+
+def test_only_the_packages_of_this_context_are_taken_from_what_is_kept(tmp_path, monkeypatch):
+    (tmp_path / "map" / "pip").mkdir(parents=True)
+    (tmp_path / "map" / "pip" / "requirements.txt").write_text("ruamel.yaml==0.18\nzope.event==6.2\n")
+    (tmp_path / "map" / "pip" / "sbom.txt").write_text("# zope.event==5.0 was before\n")
+    (tmp_path / "map-wheels").mkdir()
+    for name in ("ruamel_yaml-0.18.0", "zope_event-6.2", "zope_event-5.0", "other-1"):
+        (tmp_path / "map-wheels" / f"{name}-py3-none-any.whl").touch()
+    monkeypatch.setattr(builders.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
+    builders.download_wheels(tmp_path / "map")
+    taken = {path.name.partition("-py3")[0] for path in (tmp_path / "map" / "wheels").iterdir()}
+    assert taken == {"ruamel_yaml-0.18.0", "zope_event-6.2"}
 
 
 @pytest.mark.parametrize("tool", ["docker", "podman", "buildah"])

@@ -116,6 +116,7 @@ def test_requirements_are_pins_of_constraints(context):
 
 def test_the_cuda_variant_keeps_what_gpus_need(tmp_path):
     assert main(["context", "--folder", str(tmp_path), "--variant", "cuda", "--bundles", "msk_cnn", "msk_sam"]) == 0
+    assert json.loads((tmp_path / "map" / "pkg.json").read_text("utf-8"))["platformConfig"] == "dgpu"
     assert "triton==" in (tmp_path / "pip" / "requirements.txt").read_text("utf-8")
     assert "finish.py cuda" in (tmp_path / "Containerfile").read_text("utf-8")
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["msk_cnn", "msk_sam"]
