@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+_PILLOW = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000)
 _GDCM = {
     JPEG2000Lossless: gdcm.TransferSyntax.JPEG2000Lossless,
     JPEGLossless: gdcm.TransferSyntax.JPEGLosslessProcess14,
@@ -65,9 +65,9 @@ def sample(syntax: UID, rows: int = 96, columns: int = 80) -> bytes:
     ds = _header(rows, columns)
     ds.add_new("PixelData", "OW", pixels.tobytes())
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    SYNTAXES[syntax](ds, pixels, syntax)
+    encode(ds, pixels, syntax)
     ds.file_meta.TransferSyntaxUID = syntax
-    return _bytes(ds)
+    return file_bytes(ds)
 
 
 def _header(rows: int, columns: int) -> Dataset:
@@ -85,7 +85,8 @@ def _header(rows: int, columns: int) -> Dataset:
     return ds
 
 
-def _bytes(ds: Dataset) -> bytes:
+def file_bytes(ds: Dataset) -> bytes:
+    """Return a data set as the bytes of its file."""
     buffer = io.BytesIO()
     ds.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
@@ -96,34 +97,58 @@ def _set_frame(ds: Dataset, frame: bytes) -> None:
     ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
 
 
-def _native(_ds: Dataset, _pixels: NDArray[Any], _syntax: UID) -> None:
-    """Leave the pixels as they are."""
+def encode(
+    ds: Dataset,
+    pixels: NDArray[np.unsignedinteger],
+    syntax: UID,
+    *,
+    jpeg_quality: int = 95,
+    jpeg_2000_ratio: int = 4,
+    jpeg_ls_error: int = 1,
+) -> None:
+    """Encode the pixels of a data set, whose Pixel Data are in Explicit VR Little Endian.
 
-
-def _compress(ds: Dataset, _pixels: NDArray[Any], syntax: UID) -> None:
-    if syntax == JPEGLSNearLossless:
-        ds.compress(syntax, jls_error=1)
-    else:
+    Parameters
+    ----------
+    ds
+        Changed in place; the transfer syntax in its meta information is the caller's to change afterwards.
+    pixels
+        What its Pixel Data hold, (rows, columns) uint8 or uint16; 8 bits for JPEG Baseline, JPEG Extended and lossy
+        JPEG 2000.
+    syntax
+        One of ``SYNTAXES``.
+    jpeg_quality, jpeg_2000_ratio, jpeg_ls_error
+        How much the lossy syntaxes lose.
+    """
+    if syntax in _PILLOW:
+        _set_frame(ds, _pillow(pixels, syntax, jpeg_quality, jpeg_2000_ratio))
+    elif syntax in _GDCM:
+        _set_frame(ds, _gdcm(ds, syntax))
+    elif syntax == JPEGLSNearLossless:
+        ds.compress(syntax, jls_error=jpeg_ls_error)
+    elif syntax.is_encapsulated:
         ds.compress(syntax)
+    elif syntax == ExplicitVRBigEndian:
+        ds.PixelData = pixels.astype(pixels.dtype.newbyteorder(">")).tobytes()
 
 
-def _pillow(ds: Dataset, pixels: NDArray[Any], syntax: UID) -> None:
+def _pillow(pixels: NDArray[np.unsignedinteger], syntax: UID, quality: int, ratio: int) -> bytes:
     buffer = io.BytesIO()
-    options: dict[str, Any] = {"format": "JPEG", "quality": 95}
+    options: dict[str, Any] = {"format": "JPEG", "quality": quality}
     if syntax == JPEG2000:
         options = {"format": "JPEG2000", "no_jp2": True, "irreversible": True}
-        options |= {"quality_mode": "rates", "quality_layers": [4]}
+        options |= {"quality_mode": "rates", "quality_layers": [ratio]}
     Image.fromarray(pixels).save(buffer, **options)
     frame = buffer.getvalue()
     if syntax == JPEGExtended12Bit:  # the same process at 8 bits, under its own start of frame
         frame = frame.replace(b"\xff\xc0", b"\xff\xc1", 1)
-    _set_frame(ds, frame)
+    return frame
 
 
-def _gdcm(ds: Dataset, _pixels: NDArray[Any], syntax: UID) -> None:
+def _gdcm(ds: Dataset, syntax: UID) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "source"), Path(folder, "target")
-        source.write_bytes(_bytes(ds))
+        source.write_bytes(file_bytes(ds))
         reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
         reader.SetFileName(str(source))
         read = reader.Read()
@@ -134,23 +159,23 @@ def _gdcm(ds: Dataset, _pixels: NDArray[Any], syntax: UID) -> None:
         writer.SetFile(reader.GetFile())
         writer.SetImage(change.GetOutput())
         if not changed or not writer.Write():
-            raise RuntimeError("GDCM cannot encode the phantom")
-        _set_frame(ds, next(generate_frames(dcmread(target).PixelData, number_of_frames=1)))
+            raise RuntimeError("GDCM cannot encode the image")
+        return next(generate_frames(dcmread(target).PixelData, number_of_frames=1))
 
 
-SYNTAXES: Mapping[UID, Callable[[Dataset, NDArray[Any], UID], None]] = {
-    ImplicitVRLittleEndian: _native,
-    ExplicitVRLittleEndian: _native,
-    ExplicitVRBigEndian: _native,
-    DeflatedExplicitVRLittleEndian: _native,
-    RLELossless: _compress,
-    JPEGBaseline8Bit: _pillow,
-    JPEGExtended12Bit: _pillow,
-    JPEGLossless: _gdcm,
-    JPEGLosslessSV1: _gdcm,
-    JPEGLSLossless: _compress,
-    JPEGLSNearLossless: _compress,
-    JPEG2000Lossless: _gdcm,
-    JPEG2000: _pillow,
-}
+SYNTAXES = (
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    JPEG2000Lossless,
+    JPEG2000,
+    RLELossless,
+)
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000)

@@ -11,14 +11,14 @@ import pytest
 
 from monai_app.command import check
 from monai_app.command.sample_images import LOSSY, SYNTAXES, sample
+from monai_app.conformance.statement import transfer_syntaxes
 from operators.reading.codestreams import decoding_plugins
 from operators.reading.decoder import Decoder
-from tests.coded_images import SYNTAXES as READ
 from tests.monai_app.application import ROOT
 
 
 def test_every_transfer_syntax_that_is_read_is_checked():
-    assert set(SYNTAXES) == set(READ)
+    assert set(SYNTAXES) == set(transfer_syntaxes())
     assert set(decoding_plugins.PLUGINS) <= set(SYNTAXES)
 
 
